@@ -1,0 +1,45 @@
+// Package partner holds what the clients of OKKI and EZR share: how an answer is classed. Each client classifies its own
+// system's answers beside its code (pkg/partner/okki, pkg/partner/ezr); the workers only look at the class.
+package partner
+
+import (
+	"fmt"
+	"time"
+)
+
+// Class says what a failed call means for the order and for the partner.
+type Class string
+
+// The classes. Refused, Exists, Split and TooLarge are definite answers; the others say nothing about the record.
+const (
+	Refused       Class = "refused"       // the order is at fault; trying again is useless
+	Exists        Class = "exists"        // the partner holds this order number already
+	Split         Class = "split"         // some order of a batch is at fault; bisect
+	TooLarge      Class = "too_large"     // the batch is too large; halve
+	NotTaken      Class = "not_taken"     // very likely not executed: connection refused, limited; try again
+	Unknown       Class = "unknown"       // the order may or may not have been taken: timeout, cut connection, 5xx
+	Configuration Class = "configuration" // credentials or permissions; no waiting mends it
+)
+
+// Error is a call that did not succeed. Code holds the partner's own code and nothing else: the partner's texts may quote
+// a person and are not kept.
+type Error struct {
+	Class      Class
+	Code       string
+	RetryAfter time.Duration // how long the partner asks everybody to wait; 0: it did not ask
+	Err        error
+}
+
+func (e *Error) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("partner answered %s (%s): %v", e.Class, e.Code, e.Err)
+	}
+	return fmt.Sprintf("partner answered %s (%s)", e.Class, e.Code)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Definite tells whether the partner answered about the order itself.
+func (c Class) Definite() bool {
+	return c == Refused || c == Exists || c == Split || c == TooLarge
+}

@@ -1,0 +1,35 @@
+// Package worker holds the consume loops of the house and nothing else does: one with lanes by order key, and one with a
+// Kafka transaction per batch. They share the verdicts, the dead-lettering and the metrics (design.md section 5).
+package worker
+
+import (
+	"errors"
+	"time"
+)
+
+// Settings of every worker.
+type Settings struct {
+	Slot          string        `env:"WORKER_SLOT" doc:"static member and transactional id, such as a StatefulSet's ordinal; empty: dynamic membership"`
+	MaxAttempts   int           `env:"MAX_ATTEMPTS" envDefault:"10" doc:"attempts that count before a record ends as retries_exhausted"`
+	Lanes         int           `env:"LANES" envDefault:"256" doc:"order keys in flight at once"`
+	LaneGap       int           `env:"LANE_GAP" envDefault:"10000" doc:"finished records kept beyond a gap before a partition pauses"`
+	RetryAfterMax time.Duration `env:"RETRY_AFTER_MAX" envDefault:"1m" doc:"longest pause that a partner may ask for"`
+}
+
+// Validate reports every mistake at once.
+func (s *Settings) Validate() error {
+	var errs []error
+	if s.MaxAttempts < 1 {
+		errs = append(errs, errors.New("MAX_ATTEMPTS: at least 1"))
+	}
+	if s.Lanes < 1 {
+		errs = append(errs, errors.New("LANES: at least 1"))
+	}
+	if s.LaneGap < 1 {
+		errs = append(errs, errors.New("LANE_GAP: at least 1"))
+	}
+	if s.RetryAfterMax <= 0 {
+		errs = append(errs, errors.New("RETRY_AFTER_MAX: more than 0"))
+	}
+	return errors.Join(errs...)
+}

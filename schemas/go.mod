@@ -1,0 +1,3 @@
+module orderflow/schemas
+
+go 1.26.0

@@ -1,0 +1,20 @@
+// Package schemas is the ground floor: the contracts that outlive a deploy, embedded so that every process carries the
+// ones it was built with. It has no dependencies and no logic.
+package schemas
+
+import "embed"
+
+// TopicsYAML is the list of Kafka topics, topics.yaml; pkg/bus reads it.
+//
+//go:embed topics.yaml
+var TopicsYAML []byte
+
+// Migrations holds the numbered forward-only PostgreSQL migrations under postgres/, for goose.
+//
+//go:embed postgres/*.sql
+var Migrations embed.FS
+
+// Examples holds real pushes under examples/<source>/: golden input of the tests and of the demo.
+//
+//go:embed all:examples
+var Examples embed.FS
