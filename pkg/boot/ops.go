@@ -2,17 +2,19 @@ package boot
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"net"
 	"net/http"
-	"sort"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Health collects what makes a process ready: named conditions, each nil when good. A process without conditions is
-// ready as soon as it serves.
+// Health collects what makes a process ready: named conditions, each nil when good. Until a service has set its first
+// condition it counts as starting, so set none before all of them can be told.
 type Health struct {
 	mu         sync.Mutex
 	conditions map[string]error
@@ -21,7 +23,7 @@ type Health struct {
 // NewHealth returns a Health without conditions.
 func NewHealth() *Health { return &Health{conditions: map[string]error{}} }
 
-// Set records the state of one condition; the error's text is shown to operators on /readyz.
+// Set records the state of one condition; the error's text is shown on /readyz to whoever asks, so it quotes no secret.
 func (h *Health) Set(condition string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -32,6 +34,9 @@ func (h *Health) Set(condition string, err error) {
 func (h *Health) Ready() map[string]string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if len(h.conditions) == 0 {
+		return map[string]string{"start": "the service is starting"}
+	}
 	red := map[string]string{}
 	for name, err := range h.conditions {
 		if err != nil {
@@ -53,11 +58,7 @@ func (h *Health) ServeReadyz(w http.ResponseWriter, _ *http.Request) {
 		writeState(w, http.StatusOK, map[string]any{"status": "ready"})
 		return
 	}
-	names := make([]string, 0, len(red))
-	for name := range red {
-		names = append(names, name)
-	}
-	sort.Strings(names)
+	names := slices.Sorted(maps.Keys(red))
 	writeState(w, http.StatusServiceUnavailable, map[string]any{"status": "not ready", "waiting_for": names, "reasons": red})
 }
 
@@ -76,13 +77,13 @@ type opsServer struct {
 func serveOps(addr string, p *Process) (*opsServer, error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("OPS_ADDR: %w", err)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", p.Health.ServeHealthz)
 	mux.HandleFunc("GET /readyz", p.Health.ServeReadyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(p.Metrics, promhttp.HandlerOpts{}))
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second}
+	server := &http.Server{Handler: mux, ReadTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
 	go func() { _ = server.Serve(listener) }()
 	return &opsServer{listener, server}, nil
 }
