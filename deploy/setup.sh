@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Makes a bare machine fit for `make test`: what is missing is installed where that is allowed, else named.
+#   setup.sh go     a Go that can read go.work
+#   setup.sh all    and: a C compiler (-race needs cgo), PostgreSQL, Java, Maven, the jars of a real Kafka
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# need WHAT PACKAGE: the package is installed as root with apt, else its absence is a clear failure.
+need() {
+  local what=$1 package=$2
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "setup: $what is missing; install it, on Debian: apt-get install $package" >&2
+    exit 1
+  fi
+  echo "setup: $what is missing, installing $package"
+  [ -n "${apt_updated:-}" ] || { apt-get update -qq; apt_updated=1; }
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null
+}
+
+has_postgres() {
+  command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 ||
+    { command -v pg_config >/dev/null && [ -x "$(pg_config --bindir)/initdb" ]; }
+}
+
+java_version() { java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -1; }
+
+command -v go >/dev/null || { echo "setup: Go is missing: https://go.dev/dl, version $(awk '/^go /{print $2}' go.work) or newer" >&2; exit 1; }
+go work edit -json >/dev/null
+
+[ "${1:-all}" = all ] || exit 0
+
+command -v gcc >/dev/null || need "a C compiler (for go test -race)" "gcc libc6-dev"
+has_postgres || need "PostgreSQL" postgresql
+has_postgres || { echo "setup: PostgreSQL was installed, but there is no initdb" >&2; exit 1; }
+command -v java >/dev/null && [ "$(java_version)" -ge 17 ] || need "Java 17 or newer (for Apache Kafka)" default-jre-headless
+[ "$(java_version)" -ge 17 ] || { echo "setup: java is version $(java_version), Apache Kafka needs 17: set PATH to a newer one" >&2; exit 1; }
+command -v mvn >/dev/null || need "Maven (fetches Apache Kafka)" maven
+deploy/kafka/fetch.sh

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Everything that must hold, on a bare machine: set-up, static checks, unit and property tests under -race, a moment of
+# fuzzing, journeys over real processes on kfake and on a real Kafka. Prints a line per step and a summary.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+lines=() broken=0
+
+step() {
+  local name=$1 start=$SECONDS
+  shift
+  echo "=== $name"
+  if "$@"; then verdict=ok; else verdict=FAILED; broken=1; fi
+  lines+=("$(printf '%-9s %-6s %4ds' "$name" "$verdict" $((SECONDS - start)))")
+  echo "=== ${lines[-1]}"
+}
+
+# gotestsum prints what `go test` prints and keeps every verdict, so that a skipped test can be counted.
+gotest() {
+  local name=$1
+  shift
+  bin/gotestsum --format standard-quiet --jsonfile "$results/$name.json" -- "$@"
+}
+
+tools() {
+  GOWORK=off go build -C deploy/tools -o ../../bin/ gotest.tools/gotestsum github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+}
+
+unit() { gotest unit -race -shuffle=on -timeout 8m work; }
+journeys() { gotest journeys -tags e2e -count=1 -timeout 10m ./services/e2e/...; }
+
+step set-up deploy/setup.sh all
+[ $broken = 0 ] || exit 1
+step tools tools
+step checks deploy/check.sh
+step unit unit
+step fuzz deploy/fuzz.sh 3
+step journeys journeys
+
+count() { cat "$results"/*.json 2>/dev/null | grep '"Test":' | grep -c "\"Action\":\"$1\""; }
+skipped=$(count skip)
+if [ "$skipped" != 0 ]; then
+  broken=1
+  echo "skipped tests, which this house does not have:"
+  cat "$results"/*.json | grep '"Action":"skip"' | grep '"Test":'
+fi
+printf '%s\n' "" "${lines[@]}" "total $((SECONDS / 60)) min $((SECONDS % 60)) s" "$(count pass) passed, $(count fail) failed, $skipped skipped"
+exit $broken
