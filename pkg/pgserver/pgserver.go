@@ -1,0 +1,227 @@
+// Package pgserver runs a private PostgreSQL server from the installed programs, for `make run` and for tests: as an
+// unprivileged user when this process is root, and never longer than this process lives, however it ends.
+package pgserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Options of a server.
+type Options struct {
+	// Dir holds the cluster and survives restarts; it is made if missing. Without Addr its path must be short: a unix
+	// socket's path has less than 108 bytes.
+	Dir string
+	// Addr is the loopback address, host:port, to listen on; the user then has a generated password (scram). Empty: only
+	// a unix socket inside Dir, which only this user and root can enter, without a password.
+	Addr string
+	// Disposable leaves out fsync: for tests, whose data must survive a killed server but not the machine's end.
+	Disposable bool
+	// Log takes the server's own log; nil drops it.
+	Log io.Writer
+}
+
+const (
+	userName    = "orderflow"
+	startWithin = 60 * time.Second
+	stopWithin  = 20 * time.Second
+	socketLimit = 107
+)
+
+// Server is a prepared cluster that can be started and stopped any number of times.
+type Server struct {
+	opts       Options
+	bin        string
+	credential *syscall.Credential
+	password   string
+
+	mu  sync.Mutex
+	run *run
+}
+
+// New finds the programs and prepares the cluster in opts.Dir. It returns ErrNotInstalled if there are none.
+func New(ctx context.Context, opts Options) (*Server, error) {
+	bin, err := Find()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(opts.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("prepare postgresql: %w", err)
+	}
+	opts.Dir = dir
+	if opts.Log == nil {
+		opts.Log = io.Discard
+	}
+	s := &Server{opts: opts, bin: bin}
+	if s.credential, err = unprivileged(); err != nil {
+		return nil, err
+	}
+	if opts.Addr == "" && len(filepath.Join(s.runDir(), ".s.PGSQL.5432.lock")) > socketLimit {
+		return nil, errors.New("prepare postgresql: the folder's path is too long for a unix socket")
+	}
+	if err := s.prepare(ctx); err != nil {
+		return nil, fmt.Errorf("prepare postgresql: %w", err)
+	}
+	return s, nil
+}
+
+// Start runs the server and returns once it answers. A running server is left as it is.
+func (s *Server) Start(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.run != nil && s.run.alive() {
+		return nil
+	}
+	r, err := s.launch()
+	if err != nil {
+		return fmt.Errorf("start postgresql: %w", err)
+	}
+	s.run = r
+	ctx, cancel := context.WithTimeout(ctx, startWithin)
+	defer cancel()
+	if err := s.answers(ctx, r); err != nil {
+		r.stop(syscall.SIGINT)
+		return fmt.Errorf("start postgresql: %w", err)
+	}
+	return nil
+}
+
+// Stop ends the server fast, rolling back what is open; data is safe. Start may be called again.
+func (s *Server) Stop() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.run == nil {
+		return nil
+	}
+	return s.run.stop(syscall.SIGINT)
+}
+
+// Kill ends the postmaster as a crash would: for tests of what survives one.
+func (s *Server) Kill() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.run == nil {
+		return nil
+	}
+	return s.run.stop(syscall.SIGKILL)
+}
+
+// Done is closed when the server that was started last has ended, whyever. Before the first Start it is closed.
+func (s *Server) Done() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.run == nil {
+		closed := make(chan struct{})
+		close(closed)
+		return closed
+	}
+	return s.run.done
+}
+
+// PID is the postmaster's process id, 0 when it does not run.
+func (s *Server) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.run == nil || !s.run.alive() {
+		return 0
+	}
+	return s.run.cmd.Process.Pid
+}
+
+// URL is the libpq URL of one of the server's databases, with the password if there is one. The user owns everything.
+func (s *Server) URL(database string) string {
+	u := url.URL{Scheme: "postgres", Path: "/" + database}
+	if s.opts.Addr == "" {
+		u.RawQuery = url.Values{"host": {s.runDir()}, "user": {userName}}.Encode()
+		return u.String()
+	}
+	u.User = url.UserPassword(userName, s.password)
+	u.Host = s.opts.Addr
+	u.RawQuery = "sslmode=disable"
+	return u.String()
+}
+
+// CreateDatabase creates a database if it does not exist yet.
+func (s *Server) CreateDatabase(ctx context.Context, name string) error {
+	conn, err := pgx.Connect(ctx, s.URL("postgres"))
+	if err != nil {
+		return fmt.Errorf("create database: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	var exists bool
+	err = conn.QueryRow(ctx, "select exists(select from pg_database where datname = $1)", name).Scan(&exists)
+	if err == nil && !exists {
+		_, err = conn.Exec(ctx, "create database "+pgx.Identifier{name}.Sanitize())
+	}
+	if err != nil {
+		return fmt.Errorf("create database: %w", err)
+	}
+	return nil
+}
+
+// DropDatabase drops a database, cutting the connections to it.
+func (s *Server) DropDatabase(ctx context.Context, name string) error {
+	conn, err := pgx.Connect(ctx, s.URL("postgres"))
+	if err != nil {
+		return fmt.Errorf("drop database: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if _, err := conn.Exec(ctx, "drop database if exists "+pgx.Identifier{name}.Sanitize()+" with (force)"); err != nil {
+		return fmt.Errorf("drop database: %w", err)
+	}
+	return nil
+}
+
+// answers waits until the server takes a connection, has ended, or ctx has.
+func (s *Server) answers(ctx context.Context, r *run) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // a stranger on the port may take the connection and say nothing
+		select {
+		case <-r.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	for {
+		conn, err := pgx.Connect(ctx, s.URL("postgres"))
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		if !r.alive() {
+			return fmt.Errorf("it ended at once: %s", r.lastWords())
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("it does not answer: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+func (s *Server) dataDir() string { return filepath.Join(s.opts.Dir, "data") }
+func (s *Server) runDir() string  { return filepath.Join(s.opts.Dir, "run") }
+
+// owned makes a folder that only the server's user and root may enter.
+func (s *Server) owned(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if s.credential == nil {
+		return nil
+	}
+	return os.Chown(dir, int(s.credential.Uid), int(s.credential.Gid))
+}

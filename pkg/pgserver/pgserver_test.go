@@ -1,0 +1,246 @@
+package pgserver_test
+
+import (
+	"errors"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/pkg/pgserver"
+	"orderflow/pkg/pgtest"
+)
+
+func TestStopStartKeepsData(t *testing.T) {
+	s := pgtest.Server(t)
+	exec1(t, s.URL("postgres"), "create table kept (n int); insert into kept values (7)")
+	done := s.Done()
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	<-done
+	if s.PID() != 0 {
+		t.Error("a stopped server has a process id")
+	}
+	if _, err := pgx.Connect(t.Context(), s.URL("postgres")); err == nil {
+		t.Error("a stopped server answered")
+	}
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := queryInt(t, s.URL("postgres"), "select n from kept"); n != 7 {
+		t.Errorf("n = %d", n)
+	}
+}
+
+func TestKilledPostmasterRecovers(t *testing.T) {
+	s := pgtest.Server(t)
+	exec1(t, s.URL("postgres"), "create table kept (n int); insert into kept values (7); checkpoint")
+	if err := s.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-s.Done()
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := queryInt(t, s.URL("postgres"), "select n from kept"); n != 7 {
+		t.Errorf("n = %d", n)
+	}
+}
+
+func TestTCPWantsThePassword(t *testing.T) {
+	dir := shortDir(t)
+	addr := freeAddr(t)
+	s, err := pgserver.New(t.Context(), pgserver.Options{Dir: dir, Addr: addr, Disposable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Stop() }()
+	if err := s.CreateDatabase(t.Context(), "orderflow"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CreateDatabase(t.Context(), "orderflow"); err != nil {
+		t.Fatalf("a second time: %v", err)
+	}
+	if n := queryInt(t, s.URL("orderflow"), "select 1"); n != 1 {
+		t.Errorf("n = %d", n)
+	}
+	u, err := url.Parse(s.URL("orderflow"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(u.User.Username(), "wrong")
+	if _, err := pgx.Connect(t.Context(), u.String()); err == nil || !strings.Contains(err.Error(), "28P01") {
+		t.Errorf("wrong password: %v", err)
+	}
+	info, err := os.Stat(filepath.Join(dir, "password"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("password file: %v %v", info, err)
+	}
+	again, err := pgserver.New(t.Context(), pgserver.Options{Dir: dir, Addr: addr, Disposable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.URL("x") != s.URL("x") {
+		t.Error("the password does not survive")
+	}
+}
+
+func TestTakenPortIsAClearError(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	s, err := pgserver.New(t.Context(), pgserver.Options{Dir: shortDir(t), Addr: listener.Addr().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "ended at once") {
+		t.Errorf("start on a taken port: %v", err)
+	}
+}
+
+func TestMissingPrograms(t *testing.T) {
+	t.Setenv(pgserver.BinEnv, t.TempDir())
+	if _, err := pgserver.Find(); err == nil || !strings.Contains(err.Error(), pgserver.BinEnv) {
+		t.Errorf("Find in an empty folder: %v", err)
+	}
+	if !strings.Contains(pgserver.ErrNotInstalled.Error(), "apt-get install postgresql") {
+		t.Error("ErrNotInstalled does not say what to install")
+	}
+}
+
+func TestTooLongSocketPath(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("x", 120))
+	if _, err := pgserver.New(t.Context(), pgserver.Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "too long") {
+		t.Errorf("New: %v", err)
+	}
+}
+
+// TestServerDiesWithItsParent starts this test binary again as a parent that is then killed as hard as can be.
+func TestServerDiesWithItsParent(t *testing.T) {
+	const parentDir = "PGSERVER_TEST_PARENT_DIR"
+	if dir := os.Getenv(parentDir); dir != "" {
+		beParent(t, dir)
+		return
+	}
+	dir := shortDir(t)
+	cmd := exec.Command(os.Args[0], "-test.run=^TestServerDiesWithItsParent$")
+	cmd.Env = append(os.Environ(), parentDir+"="+dir)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := awaitPID(t, filepath.Join(dir, "pid"))
+	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	deadline := time.Now().Add(30 * time.Second)
+	for !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) && !zombie(pid) {
+		if time.Now().After(deadline) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+			t.Fatal("the server outlived its parent")
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+}
+
+func beParent(t *testing.T, dir string) {
+	s, err := pgserver.New(t.Context(), pgserver.Options{Dir: dir, Disposable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	half := filepath.Join(dir, "pid.part")
+	if err := os.WriteFile(half, []byte(strconv.Itoa(s.PID())), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(half, filepath.Join(dir, "pid")); err != nil {
+		t.Fatal(err)
+	}
+	<-s.Done()
+}
+
+func awaitPID(t *testing.T, path string) int {
+	t.Helper()
+	deadline := time.Now().Add(60 * time.Second)
+	for {
+		if text, err := os.ReadFile(path); err == nil {
+			pid, err := strconv.Atoi(string(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return pid
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the server did not start")
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+}
+
+// zombie tells whether a process has ended and only waits to be reaped by whoever adopted it.
+func zombie(pid int) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return err == nil && strings.Contains(string(stat), ") Z ")
+}
+
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "of-pg-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
+}
+
+func exec1(t *testing.T, url, sql string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+	if _, err := conn.Exec(t.Context(), sql); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func queryInt(t *testing.T, url, sql string) int {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+	var n int
+	if err := conn.QueryRow(t.Context(), sql).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
