@@ -65,13 +65,23 @@ func Main(name string, cfg Common, run func(ctx context.Context, p *Process) err
 	}
 }
 
-// answerArguments handles a call with arguments: a service has none but the question for its settings.
+// answerArguments handles a call with arguments: a service has none but the question for its settings and the one for the
+// readiness of the process that runs with the same settings.
 func answerArguments(name string, cfg Common) {
 	switch os.Args[1] {
 	case "-h", "-help", "--help":
 		Usage(os.Stdout, name, cfg)
+	case "healthcheck":
+		err := Load(cfg)
+		if err == nil {
+			err = healthcheck(cfg.common())
+		}
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+			os.Exit(exitError)
+		}
 	default:
-		fmt.Fprintf(os.Stderr, "%s takes no arguments; its settings come from the environment (see %s -h)\n", name, name)
+		fmt.Fprintf(os.Stderr, "%s takes no argument but -h and healthcheck; its settings come from the environment (see %s -h)\n", name, name)
 		os.Exit(exitSettings)
 	}
 }

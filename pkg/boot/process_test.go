@@ -296,7 +296,7 @@ func TestWrongSettingsAndArguments(t *testing.T) {
 	if out, code := run("LOG_LEVEL=loud", "-h"); code != 0 || !strings.Contains(out, "OPS_ADDR") {
 		t.Errorf("-h: status %d:\n%s", code, out)
 	}
-	if out, code := run("LOG_LEVEL=info", "serve"); code != exitSettings || !strings.Contains(out, "takes no arguments") {
+	if out, code := run("LOG_LEVEL=info", "serve"); code != exitSettings || !strings.Contains(out, "takes no argument but") {
 		t.Errorf("an argument: status %d:\n%s", code, out)
 	}
 }
