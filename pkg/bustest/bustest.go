@@ -1,0 +1,104 @@
+// Package bustest gives tests a Kafka of their own: kfake on a free port, with every topic of the house. It starts in
+// milliseconds, keeps its data in a folder of the test, and can be stopped and started again on the same port.
+package bustest
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
+
+	"orderflow/pkg/bus"
+	"orderflow/pkg/event"
+)
+
+// Patience is how long a helper waits before it fails the test. It is long because the machine may be busy; nothing waits
+// for it when all is well.
+const Patience = 60 * time.Second
+
+// Broker is a Kafka for one test.
+type Broker struct {
+	Brokers  []string
+	Settings bus.Settings
+	Cluster  *kfake.Cluster // for faults and for looking inside
+
+	t       testing.TB
+	options []kfake.Opt
+}
+
+// Start starts a broker with all topics of the house and stops it when the test ends. Options are kfake's own.
+func Start(t testing.TB, options ...kfake.Opt) *Broker {
+	t.Helper()
+	base := []kfake.Opt{
+		kfake.NumBrokers(1), kfake.DataDir(t.TempDir()),
+		kfake.BrokerConfigs(map[string]string{"group.consumer.heartbeat.interval.ms": "200"}),
+	}
+	b := &Broker{t: t, options: append(base, options...)}
+	b.open()
+	_, port, err := net.SplitHostPort(b.Brokers[0])
+	if err != nil {
+		t.Fatalf("broker address: %v", err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatalf("broker address: %v", err)
+	}
+	b.options = append(b.options, kfake.Ports(number))
+	t.Cleanup(b.Stop)
+	if _, err := bus.Apply(b.Context(), b.Client()); err != nil {
+		t.Fatalf("apply topics: %v", err)
+	}
+	return b
+}
+
+func (b *Broker) open() {
+	b.t.Helper()
+	cluster, err := kfake.NewCluster(b.options...)
+	if err != nil {
+		b.t.Fatalf("start broker: %v", err)
+	}
+	b.Cluster, b.Brokers = cluster, cluster.ListenAddrs()
+	b.Settings = bus.Settings{Brokers: b.Brokers}
+}
+
+// Stop stops the broker, gracefully: its data stays. Stopping twice is harmless.
+func (b *Broker) Stop() { b.Cluster.Close() }
+
+// Restart starts a stopped broker again, on the same port with the same data. Faults are gone.
+func (b *Broker) Restart() {
+	b.t.Helper()
+	b.open()
+}
+
+// Context is the test's context with the house's patience.
+func (b *Broker) Context() context.Context {
+	ctx, cancel := context.WithTimeout(b.t.Context(), Patience)
+	b.t.Cleanup(cancel)
+	return ctx
+}
+
+// Client makes a client of this broker that is closed when the test ends.
+func (b *Broker) Client(opts ...kgo.Opt) *kgo.Client {
+	b.t.Helper()
+	client, err := bus.NewClient(b.Settings, zap.NewNop(), nil, opts...)
+	if err != nil {
+		b.t.Fatalf("make client: %v", err)
+	}
+	b.t.Cleanup(client.CloseAllowingRebalance)
+	return client
+}
+
+// Produce writes the messages, each acknowledged.
+func (b *Broker) Produce(messages ...event.Message) {
+	b.t.Helper()
+	client := b.Client()
+	defer client.Close()
+	if err := bus.Produce(b.Context(), client, messages...); err != nil {
+		b.t.Fatal(err)
+	}
+}
