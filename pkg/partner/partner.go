@@ -10,7 +10,8 @@ import (
 // Class says what a failed call means for the order and for the partner.
 type Class string
 
-// The classes. Refused, Exists, Split and TooLarge are definite answers; the others say nothing about the record.
+// The classes. Refused, Exists, Split and TooLarge are definite answers; the others say nothing about the record. Split
+// and TooLarge concern batches of two orders and more: a single order at fault is Refused.
 const (
 	Refused       Class = "refused"       // the order is at fault; trying again is useless
 	Exists        Class = "exists"        // the partner holds this order number already
@@ -21,8 +22,12 @@ const (
 	Configuration Class = "configuration" // credentials or permissions; no waiting mends it
 )
 
+// Answer is a call that succeeded: the partner took what was sent. Code is the partner's own code of success.
+type Answer struct{ Code string }
+
 // Error is a call that did not succeed. Code holds the partner's own code and nothing else: the partner's texts may quote
-// a person and are not kept.
+// a person and are not kept. Err, where there is one, is our side's view of the exchange (a deadline, a refused
+// connection); it holds neither URL nor bytes of the partner.
 type Error struct {
 	Class      Class
 	Code       string
@@ -38,6 +43,24 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// maxCode bounds a partner's code, in bytes; documented ones stay far below.
+const maxCode = 64
+
+// SafeCode gives back a code in the shape that partners document (letters, digits, ".", "_", "-"). Anything else may quote
+// what it should not and becomes "unprintable-code".
+func SafeCode(code string) string {
+	if len(code) > maxCode {
+		return "unprintable-code"
+	}
+	for i := range len(code) {
+		c := code[i]
+		if c != '.' && c != '_' && c != '-' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
+			return "unprintable-code"
+		}
+	}
+	return code
+}
 
 // Definite tells whether the partner answered about the order itself.
 func (c Class) Definite() bool {
