@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -27,8 +26,8 @@ type Options struct {
 	Addr string
 	// Disposable leaves out fsync: for tests, whose data must survive a killed server but not the machine's end.
 	Disposable bool
-	// Log takes the server's own log; nil drops it.
-	Log io.Writer
+	// LogFile takes the server's own log; empty: the file "log" in Dir.
+	LogFile string
 }
 
 const (
@@ -44,6 +43,7 @@ type Server struct {
 	bin        string
 	credential *syscall.Credential
 	password   string
+	handle     *os.File // the folder, for a server whose user may not enter those above it; else nil
 
 	mu  sync.Mutex
 	run *run
@@ -60,8 +60,8 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 		return nil, fmt.Errorf("prepare postgresql: %w", err)
 	}
 	opts.Dir = dir
-	if opts.Log == nil {
-		opts.Log = io.Discard
+	if opts.LogFile == "" {
+		opts.LogFile = filepath.Join(dir, "log")
 	}
 	s := &Server{opts: opts, bin: bin}
 	if s.credential, err = unprivileged(); err != nil {

@@ -112,6 +112,28 @@ func TestTakenPortIsAClearError(t *testing.T) {
 	}
 }
 
+// A clone in root's home, or under any other folder that the server's user may not enter, works all the same.
+func TestBelowAPrivateFolder(t *testing.T) {
+	private := shortDir(t) // mode 0700
+	log := filepath.Join(private, "log")
+	s, err := pgserver.New(t.Context(), pgserver.Options{Dir: filepath.Join(private, "a", "pg"), Addr: freeAddr(t), LogFile: log, Disposable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := s.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		exec1(t, s.URL("postgres"), "create table if not exists kept (n int); insert into kept values (7); checkpoint")
+		if err := s.Stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text, err := os.ReadFile(log); err != nil || !strings.Contains(string(text), "ready to accept connections") {
+		t.Errorf("log: %q %v", text, err)
+	}
+}
+
 func TestMissingPrograms(t *testing.T) {
 	t.Setenv(pgserver.BinEnv, t.TempDir())
 	if _, err := pgserver.Find(); err == nil || !strings.Contains(err.Error(), pgserver.BinEnv) {

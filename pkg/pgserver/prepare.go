@@ -25,7 +25,7 @@ func (s *Server) prepare(ctx context.Context) error {
 		if err := os.Chmod(s.opts.Dir, 0o711); err != nil { //nolint:gosec // as above
 			return err
 		}
-		if err := s.reachable(); err != nil {
+		if err := s.openHandle(); err != nil {
 			return err
 		}
 	}
@@ -51,22 +51,37 @@ func (s *Server) prepare(ctx context.Context) error {
 	return os.WriteFile(done, nil, 0o600)
 }
 
-// reachable checks that the server's user can enter the folder: a mode 0700 folder above it, such as root's home, is the
-// usual reason why initdb cannot.
-func (s *Server) reachable() error {
-	for dir := filepath.Dir(s.opts.Dir); ; dir = filepath.Dir(dir) {
-		info, err := os.Stat(dir)
-		if err != nil {
-			return err
-		}
-		stat, ok := info.Sys().(*syscall.Stat_t)
-		if ok && info.Mode()&0o001 == 0 && stat.Uid != s.credential.Uid {
-			return fmt.Errorf("user id %d, which the server runs as, may not enter %s", s.credential.Uid, dir)
-		}
-		if dir == filepath.Dir(dir) {
-			return nil
-		}
+// handlePath is where a child finds the descriptor that it inherits as its first one.
+const handlePath = "/proc/self/fd/3"
+
+// openHandle opens the folder for the server's user, who often may not enter the folders above it (root's home, a folder
+// of mode 0700): it goes in through an inherited descriptor instead, which nothing above the folder can forbid.
+func (s *Server) openHandle() (err error) {
+	if _, err := os.Stat("/proc/self/fd"); err != nil {
+		return fmt.Errorf("hand the folder to the server's user: %w", err)
 	}
+	s.handle, err = os.Open(s.opts.Dir)
+	return err
+}
+
+// handed is the path of something inside the folder as the server's user can reach it.
+func (s *Server) handed(path string) string {
+	if s.handle == nil {
+		return path
+	}
+	return handlePath + strings.TrimPrefix(path, s.opts.Dir)
+}
+
+// command makes a call of one of the server's programs, as the server's user and with nothing of our environment.
+func (s *Server) command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, program), args...)
+	cmd.Dir = "/"
+	cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.credential, Setpgid: true}
+	if s.handle != nil {
+		cmd.ExtraFiles = []*os.File{s.handle}
+	}
+	return cmd
 }
 
 func (s *Server) loadPassword() error {
@@ -84,7 +99,7 @@ func (s *Server) loadPassword() error {
 }
 
 func (s *Server) initdb(ctx context.Context) error {
-	args := []string{"-D", s.dataDir(), "-U", userName, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"}
+	args := []string{"-D", s.handed(s.dataDir()), "-U", userName, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"}
 	if s.opts.Addr == "" {
 		args = append(args, "-A", "trust")
 	} else {
@@ -93,11 +108,9 @@ func (s *Server) initdb(ctx context.Context) error {
 			return err
 		}
 		defer func() { _ = os.Remove(file) }()
-		args = append(args, "-A", "scram-sha-256", "--pwfile", file)
+		args = append(args, "-A", "scram-sha-256", "--pwfile", s.handed(file))
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "initdb"), args...) //nolint:gosec // found by Find
-	cmd.Dir = s.runDir()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.credential, Setpgid: true}
+	cmd := s.command(ctx, "initdb", args...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, lastLine(out))
 	}
@@ -120,7 +133,7 @@ func (s *Server) passwordForInitdb() (string, error) {
 func (s *Server) arguments() ([]string, error) {
 	settings := []string{"log_line_prefix=%m [%p] ", "timezone=UTC", "log_timezone=UTC", "default_toast_compression=lz4"}
 	if s.opts.Addr == "" {
-		settings = append(settings, "listen_addresses=", "unix_socket_directories="+s.runDir(), "unix_socket_permissions=0700")
+		settings = append(settings, "listen_addresses=", "unix_socket_directories="+s.handed(s.runDir()), "unix_socket_permissions=0700")
 	} else {
 		host, port, err := net.SplitHostPort(s.opts.Addr)
 		if err != nil {
@@ -131,7 +144,7 @@ func (s *Server) arguments() ([]string, error) {
 	if s.opts.Disposable {
 		settings = append(settings, "fsync=off", "full_page_writes=off")
 	}
-	args := []string{"-D", s.dataDir()}
+	args := []string{"-D", s.handed(s.dataDir())}
 	for _, setting := range settings {
 		args = append(args, "-c", setting)
 	}

@@ -1,37 +1,44 @@
 package pgserver
 
 import (
+	"context"
 	"errors"
-	"io"
+	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
 
 // run is one life of the server process.
 type run struct {
-	cmd  *exec.Cmd
-	done chan struct{}
-	tail *tail
+	cmd   *exec.Cmd
+	done  chan struct{}
+	log   string // file
+	since int64  // where in it this life begins
 }
 
 // launch starts the process from a goroutine that keeps its OS thread until the process ends: the parent-death signal
-// follows the thread that forked, not the process. SIGINT is a fast, clean shutdown.
+// follows the thread that forked, not the process. SIGINT is a fast, clean shutdown. The server writes its log itself:
+// a pipe would block it while this process is stopped.
 func (s *Server) launch() (*run, error) {
 	args, err := s.arguments()
 	if err != nil {
 		return nil, err
 	}
-	r := &run{done: make(chan struct{}), tail: &tail{next: s.opts.Log}}
-	r.cmd = exec.Command(filepath.Join(s.bin, "postgres"), args...) //nolint:gosec // found by Find
-	r.cmd.Dir = s.runDir()
-	r.cmd.Stdout, r.cmd.Stderr = r.tail, r.tail
-	r.cmd.WaitDelay = time.Second
-	r.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.credential, Setpgid: true, Pdeathsig: syscall.SIGINT}
+	log, err := os.OpenFile(s.opts.LogFile, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	info, err := log.Stat()
+	if err != nil {
+		return nil, err
+	}
+	r := &run{cmd: s.command(context.Background(), "postgres", args...), done: make(chan struct{}), log: s.opts.LogFile, since: info.Size()}
+	r.cmd.Stdout, r.cmd.Stderr = log, log
+	r.cmd.SysProcAttr.Pdeathsig = syscall.SIGINT
 	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -70,32 +77,13 @@ func (r *run) stop(signal syscall.Signal) error {
 	}
 }
 
-// lastWords is the last line that the server wrote.
-func (r *run) lastWords() string { return lastLine(r.tail.bytes()) }
-
-// tail passes the server's log on and keeps its end.
-type tail struct {
-	mu   sync.Mutex
-	next io.Writer
-	kept []byte
-}
-
-const tailSize = 4096
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.kept = append(t.kept, p...)
-	if len(t.kept) > tailSize {
-		t.kept = append([]byte(nil), t.kept[len(t.kept)-tailSize:]...)
+// lastWords is the last line that this life of the server wrote.
+func (r *run) lastWords() string {
+	written, err := os.ReadFile(r.log)
+	if err != nil || int64(len(written)) <= r.since {
+		return "without a word"
 	}
-	return t.next.Write(p)
-}
-
-func (t *tail) bytes() []byte {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return append([]byte(nil), t.kept...)
+	return lastLine(written[r.since:])
 }
 
 func lastLine(out []byte) string {
