@@ -1,0 +1,193 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/pkg/event"
+	"orderflow/pkg/order"
+)
+
+// claim decides about each intent from the rows of its order, and writes what it decided. The verdicts, first match wins:
+//
+//	settled     this revision ended already (a crash between settle and publish): publish that again. Not after a refusal:
+//	            then it is a replay. Not while it is dirty: then it is sent once more
+//	busy        another owner's lease on the order lives, whatever the revision
+//	superseded  a newer revision was delivered or is on its way
+//	unsettled   an older revision with other content is in doubt, and what was sent is at hand: it has to be resolved first
+//	busy        the same, but what was sent is not at hand: its record was never committed and comes back to its worker.
+//	            After an hour it does not block the order any longer
+//	duplicate   the newest delivered content is the same, and nothing is in doubt since
+//	call
+//
+// A row in doubt is one that says so, or whose lease ran out, or that this owner left behind.
+const claim = `
+with asked as (
+	select order_key, revision, digest, nullif(total, '')::numeric as total, request, place
+	from unnest($4::text[], $5::bigint[], $6::text[], $7::text[], $8::bytea[]) with ordinality
+		as a (order_key, revision, digest, total, request, place)
+),
+clock as materialized (select clock_timestamp() as now),
+judged as (
+	select a.*, clock.now, own.attempts as own_attempts, own.lease_until is not null as own_died, own.outcome as own_outcome,
+		own.other_revision as own_other, own.code as own_code, own.total as own_total, own.settled_at as own_settled_at,
+		own.took_ms as own_took_ms, head.revision as head, greatest(head.revision, pending.newer) as newest,
+		earlier.revision as earlier,
+		coalesce(pending.same_content, false) or coalesce(head.digest = a.digest, false) as maybe_taken,
+		case
+			when own.outcome in ('delivered', 'duplicate', 'superseded')
+				and not (own.dirty and own.revision = head.revision and pending.newer is null) then 'settled'
+			when pending.busy then 'busy'
+			when greatest(head.revision, pending.newer) > a.revision then 'superseded'
+			when earlier.request is not null then 'unsettled'
+			when earlier.claimed_at > clock.now - interval '1 hour' then 'busy'
+			when head.digest = a.digest and not head.dirty and earlier.revision is null
+				and not coalesce(pending.same_content, false) then 'duplicate'
+			else 'call'
+		end as verdict
+	from asked a
+	cross join clock
+	left join deliveries own on own.partner = $1 and own.order_key = a.order_key and own.revision = a.revision
+	left join lateral (
+		select d.revision, d.digest, d.dirty from deliveries d
+		where d.partner = $1 and d.order_key = a.order_key and d.outcome in ('delivered', 'duplicate')
+		order by d.revision desc limit 1
+	) head on true
+	left join lateral (
+		select bool_or(d.lease_until > clock.now and d.owner <> $2) as busy,
+			max(d.revision) filter (where d.revision > a.revision) as newer,
+			min(d.revision) filter (where doubt and d.revision < a.revision and d.digest <> a.digest) as earlier,
+			bool_or(doubt and d.digest = a.digest) as same_content
+		from deliveries d
+		cross join lateral (select d.doubtful or d.lease_until is not null as doubt) c
+		where d.partner = $1 and d.order_key = a.order_key and d.state <> 'settled' and d.revision > coalesce(head.revision, 0)
+	) pending on true
+	left join deliveries earlier on earlier.partner = $1 and earlier.order_key = a.order_key and earlier.revision = pending.earlier
+),
+called as (
+	insert into deliveries as d (partner, order_key, revision, digest, total, state, owner, lease_until, attempts, request, claimed_at)
+	select $1, order_key, revision, digest, total, 'claimed', $2, now + $9, 1, request, now
+	from judged where verdict = 'call'
+	on conflict (partner, order_key, revision) do update set
+		digest = excluded.digest, total = excluded.total, state = 'claimed', outcome = null, other_revision = null, code = '',
+		owner = excluded.owner, lease_until = excluded.lease_until, claimed_at = excluded.claimed_at, settled_at = null,
+		attempts = d.attempts + 1, unknowns = d.unknowns + (d.lease_until is not null)::int,
+		doubtful = d.doubtful or d.lease_until is not null or d.dirty, dirty = false,
+		request = coalesce(excluded.request, d.request)
+	returning order_key, revision, attempts
+),
+resolving as (
+	update deliveries d set state = 'claimed', owner = $2, lease_until = j.now + $9, claimed_at = j.now,
+		attempts = d.attempts + 1, unknowns = d.unknowns + (d.lease_until is not null)::int, doubtful = true
+	from judged j
+	where j.verdict = 'unsettled' and d.partner = $1 and d.order_key = j.order_key and d.revision = j.earlier
+	returning d.order_key, d.revision, d.digest, d.attempts, d.request
+),
+closed as (
+	insert into deliveries as d (partner, order_key, revision, digest, total, state, outcome, other_revision, owner, claimed_at, settled_at)
+	select $1, order_key, revision, digest, total, 'settled', verdict, case verdict when 'duplicate' then head else newest end, $2, now, now
+	from judged where verdict in ('superseded', 'duplicate')
+	on conflict (partner, order_key, revision) do update set
+		state = 'settled', outcome = excluded.outcome, other_revision = excluded.other_revision, code = '', owner = excluded.owner,
+		lease_until = null, doubtful = false, request = null, settled_at = excluded.settled_at
+	returning order_key, revision, outcome, other_revision, code, total, attempts, settled_at, took_ms
+),
+died as (
+	insert into order_events (order_key, revision, step, dedupe, at, service, detail)
+	select order_key, revision, 'attempt', own_attempts::text, now, $3, 'unknown: its claim ran out'
+	from judged where own_died and verdict in ('call', 'superseded')
+	on conflict do nothing
+),
+told as (
+	insert into order_events (order_key, revision, step, dedupe, at, service)
+	select c.order_key, c.revision, 'claimed', c.attempts::text, clock.now, $3
+	from (select order_key, revision, attempts from called union all select order_key, revision, attempts from resolving) c, clock
+	on conflict do nothing
+)
+select j.verdict, j.maybe_taken, coalesce(c.attempts, r.attempts, 0), r.revision, r.digest, r.request,
+	coalesce(s.outcome, j.own_outcome, ''), coalesce(s.other_revision, j.own_other, 0), coalesce(s.code, j.own_code, ''),
+	coalesce(case when s.order_key is null then j.own_total else s.total end::text, ''),
+	coalesce(s.attempts, j.own_attempts, 0), coalesce(s.settled_at, j.own_settled_at, j.now), coalesce(s.took_ms, j.own_took_ms, 0)
+from judged j
+left join called c on c.order_key = j.order_key
+left join resolving r on r.order_key = j.order_key
+left join closed s on s.order_key = j.order_key
+order by j.place`
+
+// Claim asks for the right to deliver each intent and gives one Grant each, in the same order. An order may stand in a
+// batch only once. An error means that nothing was granted.
+func (l *Ledger) Claim(ctx context.Context, intents []Intent) ([]Grant, error) {
+	if len(intents) == 0 {
+		return nil, nil
+	}
+	n := len(intents)
+	keys, digests, totals := make([]string, n), make([]string, n), make([]string, n)
+	revisions, requests := make([]int64, n), make([][]byte, n)
+	for i, in := range intents {
+		keys[i], revisions[i], digests[i], totals[i] = string(in.OrderKey), int64(in.Revision), in.Digest, in.Total
+		requests[i] = in.Request
+	}
+	batch := &pgx.Batch{}
+	if err := l.queueLocks(batch, keys); err != nil {
+		return nil, fmt.Errorf("claim deliveries: %w", err)
+	}
+	grants := make([]Grant, 0, n)
+	// The deadline counts from before the claim was made: whatever the network took, the lease outlives it.
+	deadline := time.Now().Add(time.Duration(callShare * float64(l.Lease)))
+	batch.Queue(claim, l.partner, l.owner, l.service, keys, revisions, digests, totals, requests, l.Lease).
+		Query(func(rows pgx.Rows) error {
+			for rows.Next() {
+				grant, err := scanGrant(rows)
+				if err != nil {
+					return err
+				}
+				grant.Deadline = deadline
+				in := intents[len(grants)]
+				grant.Delivery.Partner, grant.Delivery.OrderKey = l.partner, in.OrderKey
+				grant.Delivery.Revision, grant.Delivery.Digest = in.Revision, in.Digest
+				grants = append(grants, grant)
+			}
+			return rows.Err()
+		})
+	if err := l.pool.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, fmt.Errorf("claim deliveries: %w", err)
+	}
+	if len(grants) != n {
+		return nil, fmt.Errorf("claim deliveries: %d answers to %d intents", len(grants), n)
+	}
+	return grants, nil
+}
+
+func scanGrant(rows pgx.Rows) (Grant, error) {
+	var (
+		g                 Grant
+		verdict           string
+		earlier           *int64
+		digest            *string
+		request           []byte
+		outcome           string
+		delivery          = &g.Delivery
+		attempts, earlyAt int
+	)
+	err := rows.Scan(&verdict, &g.MaybeTaken, &earlyAt, &earlier, &digest, &request,
+		&outcome, &delivery.Other, &delivery.Code, &delivery.Total, &attempts, &delivery.At, &delivery.TookMS)
+	if err != nil {
+		return Grant{}, err
+	}
+	delivery.Outcome, delivery.Attempts = event.Outcome(outcome), attempts
+	switch verdict {
+	case "call":
+		g.Verdict, g.Attempt = Call, earlyAt
+	case "busy":
+		g.Verdict = Busy
+	case "unsettled":
+		g.Verdict = Unsettled
+		g.Earlier = &Earlier{Revision: order.Revision(*earlier), Digest: *digest, Attempt: earlyAt, Request: request}
+	default:
+		g.Verdict = Done
+	}
+	return g, nil
+}

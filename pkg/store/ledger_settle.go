@@ -1,0 +1,151 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/pkg/event"
+)
+
+// settle writes down how claims ended, and what that means for the other rows of their orders:
+//
+//   - a claim that another owner took over is lost. A call of ours that may have been taken makes the newer rows with other
+//     content dirty: it may have come after theirs
+//   - delivered settles the row, and whatever older revision was left open is superseded; a dirty row is in doubt instead,
+//     so that it is sent once more
+//   - refused and conflict settle the row; a later claim of the same revision is a replay
+//   - unknown leaves the row in doubt, not_taken as it was before
+const settle = `
+with given as (
+	select order_key, revision, attempt, ending, code, took, request, place
+	from unnest($4::text[], $5::bigint[], $6::int[], $7::text[], $8::text[], $9::bigint[], $10::bytea[]) with ordinality
+		as g (order_key, revision, attempt, ending, code, took, request, place)
+),
+clock as materialized (select clock_timestamp() as now),
+found as (
+	select g.*, clock.now, d.digest,
+		coalesce(d.state = 'claimed' and d.owner = $2 and d.attempts = g.attempt, false) as ours,
+		coalesce(d.owner <> $2 or d.attempts <> g.attempt, true) as taken_over, coalesce(d.dirty, false) as dirty,
+		coalesce(head.revision, 0) as head, coalesce(newest.revision, 0) as newest
+	from given g
+	cross join clock
+	left join deliveries d on d.partner = $1 and d.order_key = g.order_key and d.revision = g.revision
+	left join lateral (
+		select h.revision from deliveries h
+		where h.partner = $1 and h.order_key = g.order_key and h.revision < g.revision and h.outcome in ('delivered', 'duplicate')
+		order by h.revision desc limit 1
+	) head on true
+	left join lateral (
+		select h.revision from deliveries h
+		where h.partner = $1 and h.order_key = g.order_key and h.outcome in ('delivered', 'duplicate')
+		order by h.revision desc limit 1
+	) newest on true
+),
+written as (
+	update deliveries d set
+		state = case
+			when f.ending in ('refused', 'conflict') or f.ending = 'delivered' and not d.dirty then 'settled'
+			when f.ending in ('unknown', 'delivered') or d.doubtful then 'unknown'
+			else 'claimed' end,
+		outcome = case when f.ending in ('refused', 'conflict') or f.ending = 'delivered' and not d.dirty then f.ending end,
+		settled_at = case when f.ending in ('refused', 'conflict') or f.ending = 'delivered' and not d.dirty then f.now end,
+		doubtful = case f.ending when 'unknown' then true when 'not_taken' then d.doubtful when 'delivered' then d.dirty else false end,
+		unknowns = d.unknowns + (f.ending = 'unknown')::int,
+		request = case f.ending when 'unknown' then coalesce(f.request, d.request) when 'not_taken' then d.request end,
+		dirty = false, lease_until = null, code = f.code, took_ms = f.took
+	from found f
+	where f.ours and d.partner = $1 and d.order_key = f.order_key and d.revision = f.revision
+	returning d.order_key, d.revision, d.outcome, d.code, d.total, d.attempts, d.settled_at, d.took_ms, d.digest
+),
+superseded as (
+	update deliveries d set state = 'settled', outcome = 'superseded', other_revision = w.revision, code = '', owner = $2,
+		lease_until = null, doubtful = false, request = null, settled_at = w.settled_at
+	from written w join found f using (order_key)
+	where w.outcome = 'delivered' and d.partner = $1 and d.order_key = w.order_key
+		and d.revision > f.head and d.revision < w.revision and d.state <> 'settled'
+),
+soiled as (
+	update deliveries d set dirty = true
+	from found f
+	where f.taken_over and f.ending in ('delivered', 'unknown') and d.partner = $1 and d.order_key = f.order_key
+		and d.revision > f.revision and d.revision >= f.newest and d.digest <> f.digest
+		and (d.state <> 'settled' or d.outcome in ('delivered', 'duplicate'))
+),
+late as (
+	update deliveries d set takeovers = d.takeovers + 1
+	from found f
+	where f.taken_over and d.partner = $1 and d.order_key = f.order_key and d.revision = f.revision
+),
+told as (
+	insert into order_events (order_key, revision, step, dedupe, at, service, code, detail)
+	select order_key, revision, 'attempt', attempt::text || case when taken_over then ' late' else '' end, now, $3, code,
+		ending || case when taken_over then ' after its claim was taken over' else '' end || ', ' || took || ' ms'
+	from found
+	on conflict do nothing
+)
+select f.ours, f.dirty and f.ending = 'delivered', coalesce(w.outcome, ''), coalesce(w.digest, ''), coalesce(w.code, ''),
+	coalesce(w.total::text, ''), coalesce(w.attempts, 0), coalesce(w.settled_at, f.now), coalesce(w.took_ms, 0)
+from found f
+left join written w on w.order_key = f.order_key
+order by f.place`
+
+// Settle writes down how claims ended and gives one Settled each, in the same order. An order may stand in a batch only
+// once. After an error it is not known whether
+// they were written: claim again. Settling twice gives Lost and changes nothing.
+func (l *Ledger) Settle(ctx context.Context, settlements []Settlement) ([]Settled, error) {
+	if len(settlements) == 0 {
+		return nil, nil
+	}
+	n := len(settlements)
+	keys, endings, codes := make([]string, n), make([]string, n), make([]string, n)
+	revisions, took := make([]int64, n), make([]int64, n)
+	attempts, requests := make([]int32, n), make([][]byte, n)
+	for i, s := range settlements {
+		keys[i], revisions[i], attempts[i] = string(s.OrderKey), int64(s.Revision), int32(s.Attempt) //nolint:gosec // a small count
+		endings[i], codes[i], took[i], requests[i] = string(s.Ending), s.Code, s.Took.Milliseconds(), s.Request
+	}
+	batch := &pgx.Batch{}
+	if err := l.queueLocks(batch, keys); err != nil {
+		return nil, fmt.Errorf("settle deliveries: %w", err)
+	}
+	settled := make([]Settled, 0, n)
+	batch.Queue(settle, l.partner, l.owner, l.service, keys, revisions, attempts, endings, codes, took, requests).
+		Query(func(rows pgx.Rows) error {
+			for rows.Next() {
+				one, err := l.scanSettled(rows, settlements[len(settled)])
+				if err != nil {
+					return err
+				}
+				settled = append(settled, one)
+			}
+			return rows.Err()
+		})
+	if err := l.pool.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, fmt.Errorf("settle deliveries: %w", err)
+	}
+	if len(settled) != n {
+		return nil, fmt.Errorf("settle deliveries: %d answers to %d settlements", len(settled), n)
+	}
+	return settled, nil
+}
+
+func (l *Ledger) scanSettled(rows pgx.Rows, s Settlement) (Settled, error) {
+	var ours, again bool
+	var outcome string
+	d := event.Delivery{Partner: l.partner, OrderKey: s.OrderKey, Revision: s.Revision}
+	if err := rows.Scan(&ours, &again, &outcome, &d.Digest, &d.Code, &d.Total, &d.Attempts, &d.At, &d.TookMS); err != nil {
+		return Settled{}, err
+	}
+	switch {
+	case !ours:
+		return Settled{Status: Lost}, nil
+	case again:
+		return Settled{Status: Again}, nil
+	case outcome != string(event.Delivered):
+		return Settled{Status: Kept}, nil
+	}
+	d.Outcome = event.Delivered
+	return Settled{Status: Kept, Delivery: d}, nil
+}
