@@ -5,7 +5,6 @@ package ezr
 import (
 	"bytes"
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"orderflow/pkg/partner"
+	"orderflow/pkg/source"
+	"orderflow/pkg/source/mall"
 )
 
 // Path of interface 2030 below the base address.
@@ -24,12 +25,6 @@ const MaxBatch = 100
 // MaxArgs bounds the orders of one batch in bytes; a single order may be larger. EZR's own bound (code 1001) is not
 // published; this one keeps memory bounded.
 const MaxArgs = 2 << 20
-
-// TimeLayout is EZR's timestamp, in Zone.
-const TimeLayout = "20060102150405"
-
-// Zone is Beijing's, in which EZR tells time.
-var Zone = time.FixedZone("GMT+8", 8*60*60)
 
 // connections bounds those to EZR. It grants ten calls at once in production; the caller keeps that limit.
 const connections = 64
@@ -92,11 +87,11 @@ func (c *Client) Upload(ctx context.Context, orders [][]byte) (partner.Answer, e
 
 func (c *Client) call(ctx context.Context, args []byte) (partner.Answer, error) {
 	credentials := c.settings.Credentials
-	timestamp := c.now().In(Zone).Format(TimeLayout)
+	timestamp := c.now().In(source.Zone).Format(mall.TimestampLayout)
 	form := url.Values{
 		"AppId":     {credentials.AppID},
 		"Timestamp": {timestamp},
-		"Sign":      {sign(credentials.Sign, credentials.AppID, timestamp, credentials.Token)},
+		"Sign":      {mall.Sign(credentials.Sign, credentials.AppID, timestamp, credentials.Token)},
 		"AppSystem": {c.settings.AppSystem},
 		"Args":      {string(args)},
 	}
@@ -115,8 +110,7 @@ func (c *Client) call(ctx context.Context, args []byte) (partner.Answer, error) 
 		}
 		return partner.Answer{}, failed
 	}
-	wanted := sign(credentials.Sign, credentials.AppID, string(found.Timestamp), credentials.Token)
-	if subtle.ConstantTimeCompare([]byte(wanted), []byte(found.Sign)) != 1 {
+	if !mall.VerifySign(credentials.Sign, credentials.AppID, string(found.Timestamp), credentials.Token, string(found.Sign)) {
 		// Not EZR's own words: credentials that were wrong on our side would have been answered by 405.
 		return partner.Answer{}, &partner.Error{Class: partner.Unknown, Code: CodeBadAnswerSign}
 	}

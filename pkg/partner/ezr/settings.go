@@ -7,6 +7,7 @@ import (
 	"net/url"
 
 	"orderflow/pkg/partner"
+	"orderflow/pkg/source/mall"
 )
 
 // Settings of a caller of EZR.
@@ -47,7 +48,7 @@ func (c *Credentials) Validate() error {
 	if c.Token == "" {
 		errs = append(errs, errors.New("EZR_TOKEN: missing"))
 	}
-	if c.Sign != "sha1" && c.Sign != "md5" {
+	if c.Sign != mall.SHA1 && c.Sign != mall.MD5 {
 		errs = append(errs, errors.New("EZR_SIGN: one of sha1, md5"))
 	}
 	return errors.Join(errs...)

@@ -11,16 +11,11 @@ import (
 	"time"
 
 	"orderflow/pkg/partner"
+	"orderflow/pkg/source"
 )
 
 // Method is the API name of seed 000.
 const Method = "qimen.alibaba.okki.customer.order.create"
-
-// TimeLayout is the gateway's timestamp, in Zone.
-const TimeLayout = time.DateTime
-
-// Zone is GMT+8, in which the gateway tells time.
-var Zone = time.FixedZone("GMT+8", 8*60*60)
 
 // connections bounds those to the gateway; it is the default number of lanes.
 const connections = 256
@@ -93,7 +88,7 @@ func (c *Client) signed(body []byte) string {
 	params := c.target.Query()
 	params.Set("method", Method)
 	params.Set("app_key", c.settings.Credentials.AppKey)
-	params.Set("timestamp", c.now().In(Zone).Format(TimeLayout))
+	params.Set("timestamp", c.now().In(source.Zone).Format(source.TimeLayout))
 	params.Set("format", "json")
 	params.Set("v", "2.0")
 	params.Set("sign_method", c.settings.SignMethod)
