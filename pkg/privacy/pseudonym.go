@@ -1,0 +1,77 @@
+package privacy
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"strings"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Kind is what a pseudonym stands for. Equal values of different kinds have unrelated pseudonyms.
+type Kind string
+
+// The kinds of pseudonyms.
+const (
+	Buyer   Kind = "buyer" // account or user id
+	Phone   Kind = "phone"
+	Company Kind = "company"
+)
+
+const pseudonymSize = 18 // bytes kept of the HMAC: 144 bits, a whole number of base64 groups
+
+// Pseudonym gives `<key id>.<base64url>` for a value, under the first key: the same value always the same text, and no way
+// back without the key. An empty value gives "".
+func (k *Keys) Pseudonym(kind Kind, value string) string {
+	return pseudonym(k.pseudonyms[0], kind, value)
+}
+
+// Pseudonyms gives a value's pseudonyms under every key, for looking up what was written before a rotation.
+func (k *Keys) Pseudonyms(kind Kind, value string) []string {
+	var all []string
+	for _, key := range k.pseudonyms {
+		if p := pseudonym(key, kind, value); p != "" {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+func pseudonym(key namedKey, kind Kind, value string) string {
+	value = normalise(kind, value)
+	if value == "" {
+		return ""
+	}
+	mac := hmac.New(sha256.New, key.secret[:])
+	mac.Write([]byte(kind))
+	mac.Write([]byte{0})
+	mac.Write([]byte(value))
+	return key.id + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:pseudonymSize])
+}
+
+// normalise makes the ways to write one value equal: width and case of letters, blanks around it; in phones all but the
+// digits and China's country code.
+func normalise(kind Kind, value string) string {
+	value = strings.ToLower(strings.TrimSpace(norm.NFKC.String(value)))
+	if kind != Phone {
+		return value
+	}
+	digits := onlyDigits(value)
+	if digits == "" {
+		return value // a masked number, such as all stars, is still a value
+	}
+	if local := strings.TrimPrefix(strings.TrimPrefix(digits, "00"), "86"); len(local) == 11 && local[0] == '1' {
+		return local
+	}
+	return digits
+}
+
+func onlyDigits(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}, text)
+}
