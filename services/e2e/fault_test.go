@@ -1,0 +1,205 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+)
+
+// mixed makes n orders of all three sources: four of ten icbu, three procurement, three mall.
+func mixed(prefix string, n int) []pushed {
+	orders := make([]pushed, n)
+	for i := range orders {
+		number := fmt.Sprintf("%s%05d", prefix, i)
+		switch i % 10 {
+		case 0, 1, 2, 3:
+			orders[i] = icbuOrder("P"+number, amount(i))
+		case 4, 5, 6:
+			orders[i] = procurementOrder("OMLJ"+number, amount(i))
+		default:
+			orders[i] = mallOrder(fmt.Sprintf("HQS%04d", i%3), number, amount(i))
+		}
+	}
+	return orders
+}
+
+// pushAll pushes single orders over eight connections, mall orders in batches of their shop, and wants all accepted.
+func (s *stack) pushAll(orders []pushed) {
+	s.t.Helper()
+	var pushes []func() answer
+	var sources []string
+	shops := map[string][]pushed{}
+	flush := func(shop string) {
+		args := batch(shops[shop])
+		pushes, sources = append(pushes, func() answer { return s.pushMall(args) }), append(sources, "mall")
+		delete(shops, shop)
+	}
+	for _, o := range orders {
+		switch o.source {
+		case "mall":
+			shop := o.key[:len("mall:HQS0000")]
+			if shops[shop] = append(shops[shop], o); len(shops[shop]) == 100 {
+				flush(shop)
+			}
+		case "icbu":
+			pushes, sources = append(pushes, func() answer { return s.pushICBU([]byte(o.body)) }), append(sources, o.source)
+		default:
+			pushes, sources = append(pushes, func() answer { return s.pushProcurement([]byte(o.body)) }), append(sources, o.source)
+		}
+	}
+	for shop := range shops {
+		flush(shop)
+	}
+	answers := make([]answer, len(pushes))
+	next := make(chan int)
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for i := range next {
+				answers[i] = pushes[i]()
+			}
+		})
+	}
+	for i := range pushes {
+		next <- i
+	}
+	close(next)
+	group.Wait()
+	for i, a := range answers {
+		s.accepted(sources[i], a)
+	}
+}
+
+// open counts the orders that have not arrived yet.
+func (s *stack) open(orders []pushed) int {
+	s.t.Helper()
+	rows, err := s.rows()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var open int
+	for _, o := range orders {
+		if rows[o.key].State != final[o.source] {
+			open++
+		}
+	}
+	return open
+}
+
+// Each worker is killed while at least 500 of 2,000 orders are open: all end in PostgreSQL, once, with their totals, and no
+// partner took an order twice unless its call was cut by the kill.
+func TestKilledWorkers(t *testing.T) {
+	const lanes, inFlight = 32, 2
+	onEachBroker(t, func(s *stack) {
+		for i, victim := range workers {
+			s.faults(`{"partner":"okki","delay_ms":1500},{"partner":"ezr","delay_ms":1500}`)
+			orders := mixed(fmt.Sprintf("K%d", i), 2000)
+			s.pushAll(orders)
+			if open := s.open(orders); open < 500 {
+				t.Fatalf("only %d orders are open when %s is killed", open, victim)
+			}
+			s.services[victim].kill()
+			s.restart(victim)
+			s.faults("")
+			s.waitFinal(3*time.Minute, orders)
+			// A killed partner worker does not know what became of the calls that it had under way: it calls again.
+			cut := map[string]int{"okkisync": lanes, "mallupload": inFlight * 100}[victim]
+			times := 1
+			if cut > 0 {
+				times = 2
+			}
+			if repeated := s.deliveredAtMost(times, orders); repeated > cut {
+				t.Errorf("%s killed: %d orders were taken twice, %d can have been under way", victim, repeated, cut)
+			}
+		}
+		s.noLetters()
+		s.waitAccounted()
+	}, fmt.Sprint("LANES=", lanes), fmt.Sprint("EZR_MAX_IN_FLIGHT=", inFlight))
+}
+
+// PostgreSQL is away for 20 s while pushes go on: they are accepted, nothing is dead-lettered, and everything is there after.
+func TestPostgreSQLAway(t *testing.T) {
+	onEachBroker(t, func(s *stack) {
+		before := mixed("D0", 50)
+		s.pushAll(before)
+		s.waitFinal(patience, before)
+		if err := s.database.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		var during []pushed
+		tick := time.NewTicker(500 * time.Millisecond)
+		defer tick.Stop()
+		for i := range 40 {
+			orders := mixed(fmt.Sprintf("D1%02d", i), 10)
+			s.pushAll(orders)
+			during = append(during, orders...)
+			<-tick.C
+		}
+		for _, name := range workers {
+			if !s.services[name].alive() {
+				t.Errorf("%s ended while PostgreSQL was away", name)
+			}
+		}
+		if err := s.database.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.waitFinal(2*time.Minute, during)
+		s.deliveredOnce(during)
+		s.noLetters()
+		s.waitAccounted()
+	})
+}
+
+// Kafka is frozen: each sender is told to come again within 5 s in its own dialect, and readiness is red. After the thaw
+// the senders push again, and nothing is lost or doubled.
+func TestFrozenKafka(t *testing.T) {
+	onEachBroker(t, func(s *stack) {
+		before := mixed("F0", 50)
+		s.pushAll(before)
+		s.waitFinal(patience, before)
+		s.broker.freeze()
+
+		icbu, procurement, mall := icbuOrder("PF1", "501.05"), procurementOrder("OMLJF1", "502.06"), mallOrder("HQS0001", "F1", "503.07")
+		var group sync.WaitGroup
+		answers := make([]answer, 3)
+		group.Go(func() { answers[0] = s.pushICBU([]byte(icbu.body)) })
+		group.Go(func() { answers[1] = s.pushProcurement([]byte(procurement.body)) })
+		group.Go(func() { answers[2] = s.pushMall(batch([]pushed{mall})) })
+		group.Wait()
+		for i, a := range answers {
+			if a.Status != 503 || a.Header.Get("Retry-After") == "" || a.Elapsed > 5*time.Second {
+				t.Errorf("push %d over a frozen Kafka: %v after %s, Retry-After %q", i, a, a.Elapsed, a.Header.Get("Retry-After"))
+			}
+		}
+		data, _ := answers[1].field(t, "data").(map[string]any)
+		if answers[0].field(t, "success") != false || answers[1].field(t, "code") != 1.0 || data["code"] != "0" || answers[2].field(t, "Status") != false {
+			t.Errorf("the dialects' words for again: %v", answers)
+		}
+		eventually(t, patience, "readiness turns red", func() error {
+			for _, url := range []string{s.ingest + "/readyz", "http://" + s.ops["ingest"] + "/readyz"} {
+				if err := httpOK(url); err == nil {
+					return fmt.Errorf("%s is green", url)
+				}
+			}
+			return nil
+		})
+		if err := httpOK(s.ingest + "/healthz"); err != nil {
+			t.Errorf("the process lives, but /healthz is red: %v", err)
+		}
+
+		s.broker.thaw()
+		s.waitReady("ingest")
+		again := []pushed{icbu, procurement, mall}
+		s.push(again...)
+		after := mixed("F2", 50)
+		s.pushAll(after)
+		all := append(append(before, again...), after...)
+		s.waitFinal(patience, all)
+		s.deliveredOnce(all)
+		s.noLetters()
+		s.waitAccounted()
+	})
+}
