@@ -49,14 +49,16 @@ func canonicalZero(d decimal.Decimal) decimal.Decimal {
 	return d
 }
 
-// amountGrammar checks -?digits[.digits][(e|E)[+-]digits] and that the exponent's value is small.
+// amountGrammar checks JSON's number grammar, -?digits[.digits][(e|E)[+-]digits] without leading zeros, and that the
+// exponent's value is small.
 func amountGrammar(s string) bool {
 	i := 0
 	if s[0] == '-' {
 		i++
 	}
+	start := i
 	i, ok := digits(s, i)
-	if !ok {
+	if !ok || (s[start] == '0' && i > start+1) {
 		return false
 	}
 	if i < len(s) && s[i] == '.' {
@@ -74,13 +76,13 @@ func amountGrammar(s string) bool {
 	if i < len(s) && (s[i] == '+' || s[i] == '-') {
 		i++
 	}
-	exponent, start := 0, i
+	exponent, first := 0, i
 	for ; i < len(s) && s[i] >= '0' && s[i] <= '9'; i++ {
 		if exponent = exponent*10 + int(s[i]-'0'); exponent > maxExponent {
 			return false
 		}
 	}
-	return i == len(s) && i > start
+	return i == len(s) && i > first
 }
 
 // digits skips at least one digit from i on.

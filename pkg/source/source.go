@@ -1,5 +1,10 @@
-// Package source holds what the three contracts share: the codes of a refused order and the tolerant wire types. Each
-// contract has its own package below this one: wire types, decoding, signature check, rules and mapping to order.Order.
+// Package source holds what the three contracts share: the codes of a refused order, the check at the door, the tolerant
+// wire types and the way to name the field at fault. Each contract has its own package below this one: wire types,
+// decoding, signature check, rules and mapping to order.Order.
+//
+// A rule that a contract states refuses an order with a Fault; a rule that we merely find sensible adds a warning to it.
+// Two codes need a word: over_limit is the house's bound on lists (MaxLines), not a contract's; and no contract says that
+// lines must differ, so duplicate_line is only ever a warning.
 package source
 
 import "fmt"
@@ -29,8 +34,13 @@ const (
 // Fault is why an order is refused, and where. Its text names the rule and the field, never a value.
 type Fault struct {
 	Code Code
-	Path string // JSON pointer (RFC 6901) into the pushed document
+	Path string // JSON pointer (RFC 6901) into the pushed document; "" is the document itself
 	Rule string // the rule in words
 }
 
-func (f *Fault) Error() string { return fmt.Sprintf("%s at %s: %s", f.Code, f.Path, f.Rule) }
+func (f *Fault) Error() string {
+	if f.Path == "" {
+		return fmt.Sprintf("%s: %s", f.Code, f.Rule)
+	}
+	return fmt.Sprintf("%s at %s: %s", f.Code, f.Path, f.Rule)
+}
