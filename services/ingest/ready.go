@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"orderflow/pkg/boot"
+	"orderflow/pkg/event"
+	"orderflow/pkg/order"
+)
+
+// Pace of the look at Kafka. Red comes after two failures in a row, so that one lost answer drains no load balancer.
+const (
+	probeEvery   = time.Second
+	probeTimeout = 1500 * time.Millisecond
+	redAfter     = 2
+)
+
+const conditionKafka = "kafka"
+
+// readiness tells whether Kafka can be written to: it asks for the leaders of our topics every second. A freeze shows
+// within four seconds, which is when the first push hears of it too.
+type readiness struct {
+	client  *kgo.Client
+	health  *boot.Health
+	green   atomic.Bool
+	failing int // failures in a row, of the watch loop alone
+}
+
+func newReadiness(client *kgo.Client, health *boot.Health) *readiness {
+	return &readiness{client: client, health: health}
+}
+
+// kafka tells whether Kafka was there a moment ago.
+func (r *readiness) kafka() bool { return r.green.Load() }
+
+// watch looks at Kafka until ctx ends.
+func (r *readiness) watch(ctx context.Context) {
+	ticker := time.NewTicker(probeEvery)
+	defer ticker.Stop()
+	for {
+		r.settle(r.probe(ctx))
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (r *readiness) settle(err error) {
+	if err == nil {
+		r.failing = 0
+	} else if r.failing++; r.failing < redAfter && r.green.Load() {
+		return
+	}
+	r.green.Store(err == nil)
+	r.health.Set(conditionKafka, err)
+}
+
+// probe asks any broker who leads the partitions that we write to.
+func (r *readiness) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	request := kmsg.NewPtrMetadataRequest()
+	for _, topic := range ourTopics() {
+		asked := kmsg.NewMetadataRequestTopic()
+		asked.Topic = kmsg.StringPtr(topic)
+		request.Topics = append(request.Topics, asked)
+	}
+	response, err := request.RequestWith(ctx, r.client)
+	if err != nil {
+		return errors.New("kafka does not answer")
+	}
+	for _, topic := range response.Topics {
+		if err := kerr.ErrorForCode(topic.ErrorCode); err != nil {
+			return fmt.Errorf("topic %s: %w", deref(topic.Topic), err)
+		}
+		for _, partition := range topic.Partitions {
+			if partition.Leader < 0 {
+				return fmt.Errorf("topic %s: partition %d has no leader", deref(topic.Topic), partition.Partition)
+			}
+		}
+	}
+	return nil
+}
+
+func ourTopics() []string {
+	topics := []string{event.Quarantine}
+	for _, s := range order.Sources {
+		topics = append(topics, event.Received(s))
+	}
+	return topics
+}
+
+func deref(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
+}
