@@ -5,7 +5,6 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -30,6 +29,7 @@ type process struct {
 	args []string
 	env  []string
 	log  string
+	cwd  string // "" is the tests' own
 
 	mu   sync.Mutex
 	cmd  *exec.Cmd
@@ -40,14 +40,19 @@ type process struct {
 func launch(t testing.TB, dir, name string, env []string, command string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, name: name, args: append([]string{command}, args...), env: env, log: filepath.Join(dir, name+".log")}
+	p.launch()
+	return p
+}
+
+func (p *process) launch() {
+	p.t.Helper()
 	p.start()
-	t.Cleanup(func() {
+	p.t.Cleanup(func() {
 		p.kill()
-		if t.Failed() {
-			t.Logf("%s, last words:\n%s", name, tail(p.log, 25))
+		if p.t.Failed() {
+			p.t.Logf("%s, last words:\n%s", p.name, tail(p.log, 25))
 		}
 	})
-	return p
 }
 
 func (p *process) start() {
@@ -60,6 +65,7 @@ func (p *process) start() {
 	cmd := exec.Command(p.args[0], p.args[1:]...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "LANG=C.UTF-8"}, p.env...)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Dir = p.cwd
 	if err := spawn(cmd); err != nil {
 		p.t.Fatalf("start %s: %v", p.name, err)
 	}
@@ -174,19 +180,37 @@ var ports = struct {
 // freeAddr finds a loopback address that nobody listens on, below the ports that the kernel hands to outgoing connections.
 func freeAddr(t testing.TB) string {
 	t.Helper()
+	return freeAddrs(t, 1)
+}
+
+// freeAddrs finds the first of n addresses with consecutive ports.
+func freeAddrs(t testing.TB, n int) string {
+	t.Helper()
 	ports.Lock()
 	defer ports.Unlock()
 	for range 1000 {
-		ports.next++
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.next))
-		if listener, err := net.Listen("tcp", addr); err == nil {
-			_ = listener.Close()
-			return addr
+		first := ports.next + 1
+		ports.next += n
+		if allFree(first, n) {
+			return address(first)
 		}
 	}
-	t.Fatal(errors.New("no free port"))
+	t.Fatal("no free ports")
 	return ""
 }
+
+func allFree(first, n int) bool {
+	for port := first; port < first+n; port++ {
+		listener, err := net.Listen("tcp", address(port))
+		if err != nil {
+			return false
+		}
+		_ = listener.Close()
+	}
+	return true
+}
+
+func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 func tail(path string, lines int) []byte {
 	text, err := os.ReadFile(path)
