@@ -33,3 +33,19 @@ func (s *Settings) Validate() error {
 	}
 	return errors.Join(errs...)
 }
+
+// withDefaults fills in what was not set: settings made by hand, as in tests, name only what matters to them.
+func (s Settings) withDefaults() Settings {
+	fill := func(value *int, fallback int) {
+		if *value == 0 {
+			*value = fallback
+		}
+	}
+	fill(&s.MaxAttempts, 10)
+	fill(&s.Lanes, 256)
+	fill(&s.LaneGap, 10000)
+	if s.RetryAfterMax == 0 {
+		s.RetryAfterMax = time.Minute
+	}
+	return s
+}

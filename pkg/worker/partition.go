@@ -1,0 +1,68 @@
+package worker
+
+import "orderflow/pkg/event"
+
+// place names a partition of a topic.
+type place struct {
+	topic     string
+	partition int32
+}
+
+// record is one message on its way through the lanes.
+type record struct {
+	message event.Message
+	key     string // lane key
+	size    int    // bytes it holds in memory
+	epoch   int32  // leader epoch, committed beside the offset
+	part    *partition
+	done    bool
+	history
+}
+
+// position is how far a partition may be committed: the offset after the last record of its finished prefix.
+type position struct {
+	offset int64
+	epoch  int32
+}
+
+// partition follows the records of one assigned partition from reading to commit. Only the contiguous finished prefix
+// counts as progress; records that finished behind a gap wait, without their bytes.
+type partition struct {
+	place
+	queue      []*record // by offset; the first one is unfinished
+	unfinished int
+	bytes      int      // of unfinished records
+	running    int      // records in a call
+	progress   position // offset -1: nothing finished yet
+	committed  int64
+	paused     bool
+	revoking   bool // no new calls; those under way may still finish
+	gone       bool // not ours any more: nothing of it is committed
+}
+
+func newPartition(at place) *partition {
+	return &partition{place: at, progress: position{offset: -1}, committed: -1}
+}
+
+func (p *partition) add(r *record) {
+	r.part = p
+	p.queue = append(p.queue, r)
+	p.unfinished++
+	p.bytes += r.size
+}
+
+// finish takes a record out of the way of the commit.
+func (p *partition) finish(r *record) {
+	r.done = true
+	r.message.Value, r.message.Headers = nil, nil
+	p.unfinished--
+	p.bytes -= r.size
+	for len(p.queue) > 0 && p.queue[0].done {
+		p.progress = position{offset: p.queue[0].message.Offset + 1, epoch: p.queue[0].epoch}
+		p.queue[0] = nil
+		p.queue = p.queue[1:]
+	}
+}
+
+// dirty tells whether there is progress to commit.
+func (p *partition) dirty() bool { return !p.gone && p.progress.offset > p.committed }
