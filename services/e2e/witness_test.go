@@ -66,7 +66,7 @@ func (s *stack) waitFinal(within time.Duration, orders []pushed) {
 			}
 		}
 		if open > 0 {
-			return fmt.Errorf("%d are open: %s, ...", open, first)
+			return fmt.Errorf("%d are open, such as %s", open, first)
 		}
 		return nil
 	})
