@@ -17,10 +17,7 @@ type Amount struct {
 // AmountText is an Amount that its contract writes as a JSON string.
 type AmountText struct{ Amount }
 
-// IsZero tells that the amount was absent, null or blank. An amount of zero is not.
-func (a Amount) IsZero() bool { return a.Text == "" }
-
-// Given is the opposite of IsZero.
+// Given tells that the amount was sent, be it zero.
 func (a Amount) Given() bool { return a.Text != "" }
 
 // Null is the amount for the canonical order, where an absent one is not zero but invalid.
@@ -49,11 +46,11 @@ func (a *Amount) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 }
 
 // MarshalJSONTo writes the literal text as a number: order.ParseAmount takes nothing but JSON's grammar.
-func (a Amount) MarshalJSONTo(enc *jsontext.Encoder) error {
+func (a *Amount) MarshalJSONTo(enc *jsontext.Encoder) error {
 	return enc.WriteValue(append(enc.AvailableBuffer(), a.Text...))
 }
 
 // MarshalJSONTo writes the literal text as a string.
-func (a AmountText) MarshalJSONTo(enc *jsontext.Encoder) error {
+func (a *AmountText) MarshalJSONTo(enc *jsontext.Encoder) error {
 	return enc.WriteToken(jsontext.String(a.Text))
 }

@@ -21,30 +21,14 @@ type Time struct {
 	Instant time.Time
 }
 
-// IsZero tells that the time was absent, null or blank.
-func (t Time) IsZero() bool { return t.Text == "" }
-
-// Given is the opposite of IsZero.
+// Given tells that the time was sent.
 func (t Time) Given() bool { return t.Text != "" }
 
 // UnmarshalJSONFrom takes a string as ParseTime does.
 func (t *Time) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	token, err := readScalar(dec, errTime.Error())
-	if err != nil {
+	text, given, err := scalar(dec, "a time")
+	if err != nil || !given || text == "" {
 		return err
-	}
-	switch token.Kind() {
-	case 'n':
-		*t = Time{}
-		return nil
-	case '"':
-	default:
-		return faultAt(dec, BadType, errTime.Error())
-	}
-	text := token.String()
-	if text == "" {
-		*t = Time{}
-		return nil
 	}
 	instant, err := ParseTime(text)
 	if err != nil {
@@ -55,7 +39,7 @@ func (t *Time) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 }
 
 // MarshalJSONTo writes the sender's text.
-func (t Time) MarshalJSONTo(enc *jsontext.Encoder) error {
+func (t *Time) MarshalJSONTo(enc *jsontext.Encoder) error {
 	return enc.WriteToken(jsontext.String(t.Text))
 }
 

@@ -20,9 +20,6 @@ type Text struct {
 	Given bool // present and not null
 }
 
-// IsZero tells that the field was absent or null.
-func (t Text) IsZero() bool { return !t.Given }
-
 // UnmarshalJSONFrom takes a string, a number or null.
 func (t *Text) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	value, given, err := scalar(dec, "text")
@@ -31,7 +28,7 @@ func (t *Text) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 }
 
 // MarshalJSONTo writes a string.
-func (t Text) MarshalJSONTo(enc *jsontext.Encoder) error {
+func (t *Text) MarshalJSONTo(enc *jsontext.Encoder) error {
 	return enc.WriteToken(jsontext.String(t.Value))
 }
 
@@ -43,9 +40,6 @@ type Int struct {
 	Value int64
 	Given bool
 }
-
-// IsZero tells that the field was absent, null or blank.
-func (n Int) IsZero() bool { return !n.Given }
 
 // UnmarshalJSONFrom takes a whole number of at most twelve digits, also as a string.
 func (n *Int) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
@@ -62,7 +56,9 @@ func (n *Int) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 }
 
 // MarshalJSONTo writes an integer.
-func (n Int) MarshalJSONTo(enc *jsontext.Encoder) error { return enc.WriteToken(jsontext.Int(n.Value)) }
+func (n *Int) MarshalJSONTo(enc *jsontext.Encoder) error {
+	return enc.WriteToken(jsontext.Int(n.Value))
+}
 
 func parseInt(text string) (int64, bool) {
 	d, err := order.ParseAmount(text)
@@ -79,33 +75,26 @@ type Bool struct {
 	Given bool
 }
 
-// IsZero tells that the field was absent, null or blank.
-func (b Bool) IsZero() bool { return !b.Given }
-
 // UnmarshalJSONFrom takes a boolean, also as a string.
 func (b *Bool) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	const need = "true or false is needed"
-	token, err := readScalar(dec, need)
+	value, err := dec.ReadValue()
 	if err != nil {
 		return err
 	}
-	switch kind := token.Kind(); {
-	case kind == 't' || kind == 'f':
-		*b = Bool{token.Bool(), true}
-	case kind == '"' && token.String() == "true":
+	switch string(value) {
+	case "true", `"true"`:
 		*b = Bool{true, true}
-	case kind == '"' && token.String() == "false":
+	case "false", `"false"`:
 		*b = Bool{false, true}
-	case kind == 'n' || kind == '"' && token.String() == "":
-		*b = Bool{}
+	case "null", `""`:
 	default:
-		return faultAt(dec, BadType, need)
+		return faultAt(dec, BadType, "true or false is needed")
 	}
 	return nil
 }
 
 // MarshalJSONTo writes a boolean.
-func (b Bool) MarshalJSONTo(enc *jsontext.Encoder) error {
+func (b *Bool) MarshalJSONTo(enc *jsontext.Encoder) error {
 	return enc.WriteToken(jsontext.Bool(b.Value))
 }
 
@@ -119,28 +108,17 @@ func (n Int) String() string {
 
 // scalar reads a string, a number or null; given is false for null.
 func scalar(dec *jsontext.Decoder, need string) (text string, given bool, err error) {
-	token, err := readScalar(dec, need+" is needed")
+	value, err := dec.ReadValue()
 	if err != nil {
 		return "", false, err
 	}
-	switch token.Kind() {
+	switch value.Kind() {
 	case '"', '0':
-		return token.String(), true, nil
+		return Literal(value), true, nil
 	case 'n':
 		return "", false, nil
 	}
 	return "", false, faultAt(dec, BadType, need+" is needed")
-}
-
-// readScalar reads a token, and refuses objects and arrays by a fault at their place.
-func readScalar(dec *jsontext.Decoder, rule string) (jsontext.Token, error) {
-	if kind := dec.PeekKind(); kind == '{' || kind == '[' {
-		if err := dec.SkipValue(); err != nil {
-			return jsontext.Token{}, err
-		}
-		return jsontext.Token{}, faultAt(dec, BadType, rule)
-	}
-	return dec.ReadToken()
 }
 
 // faultAt is a fault at the value that dec has just read.
