@@ -18,13 +18,13 @@ const (
 )
 
 // Classify tells whose fault an error of this package is. Only what the server says about the data itself, SQLSTATE class
-// 22 (data exception) or 23 (integrity constraint), is blamed on a row; 08, 40, 53, 57, timeouts, cut connections and
-// everything else is an outage.
+// 22 (data exception) or 23 (integrity constraint), or 54000 (too long for an index), is blamed on a row; 08, 40, 53, 57,
+// timeouts, cut connections and everything else is an outage.
 func Classify(err error) Class {
 	switch state := sqlState(err); {
 	case len(state) != 5:
 		return Outage
-	case state[:2] == "22", state[:2] == "23":
+	case state[:2] == "22", state[:2] == "23", state == "54000":
 		return RowData
 	default:
 		return Outage
@@ -49,6 +49,12 @@ func Describe(err error) string {
 		text += " constraint " + pg.ConstraintName
 	}
 	return text
+}
+
+// serialization tells whether a transaction failed only because of another one, a deadlock included.
+func serialization(err error) bool {
+	state := sqlState(err)
+	return len(state) == 5 && state[:2] == "40"
 }
 
 // missingTable tells whether a statement failed because a table does not exist.

@@ -1,0 +1,6 @@
+package store
+
+import "time"
+
+// SetNow replaces a writer's clock.
+func (w *Writer) SetNow(now func() time.Time) { w.now = now }

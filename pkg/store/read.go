@@ -1,0 +1,128 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/pkg/event"
+	"orderflow/pkg/order"
+	"orderflow/pkg/privacy"
+)
+
+// ErrNotFound says that there is no such row.
+var ErrNotFound = errors.New("not found")
+
+// OrderView is an order as people see it; totals are exact texts, empty where there is none.
+type OrderView struct {
+	Key               order.Key
+	Source            order.Source
+	OrderNo           string
+	Revision          order.Revision
+	State             State
+	Total             string
+	Currency          string
+	DeliveredRevision order.Revision // 0: none
+	DeliveredTotal    string
+	PlacedAt          time.Time // zero: unknown
+	ReceivedAt        time.Time
+	UpdatedAt         time.Time
+}
+
+const selectOrder = `select order_key, source, order_no, revision, state, coalesce(total::text, ''), currency,
+	coalesce(delivered_revision, 0), coalesce(delivered_total::text, ''), placed_at, received_at, updated_at from orders `
+
+// Order reads one order, or ErrNotFound.
+func (s *Store) Order(ctx context.Context, key order.Key) (OrderView, error) {
+	rows, err := s.pool.Query(ctx, selectOrder+"where order_key = $1", key)
+	if err != nil {
+		return OrderView{}, fmt.Errorf("read order: %w", err)
+	}
+	view, err := pgx.CollectExactlyOneRow(rows, scanView)
+	if err != nil {
+		return OrderView{}, fmt.Errorf("read order: %w", notFound(err))
+	}
+	return view, nil
+}
+
+// OrdersByNumber reads the orders that people know by a number, at most 100.
+func (s *Store) OrdersByNumber(ctx context.Context, number string) ([]OrderView, error) {
+	rows, err := s.pool.Query(ctx, selectOrder+"where numbers @> array[$1::text] order by order_key limit 100", number)
+	if err != nil {
+		return nil, fmt.Errorf("read orders: %w", err)
+	}
+	views, err := pgx.CollectRows(rows, scanView)
+	if err != nil {
+		return nil, fmt.Errorf("read orders: %w", err)
+	}
+	return views, nil
+}
+
+func scanView(row pgx.CollectableRow) (v OrderView, err error) {
+	var placedAt *time.Time
+	err = row.Scan(&v.Key, &v.Source, &v.OrderNo, &v.Revision, &v.State, &v.Total, &v.Currency,
+		&v.DeliveredRevision, &v.DeliveredTotal, &placedAt, &v.ReceivedAt, &v.UpdatedAt)
+	v.PlacedAt = value(placedAt)
+	return v, err
+}
+
+// Timeline reads the newest steps of an order, at most limit, oldest first.
+func (s *Store) Timeline(ctx context.Context, key order.Key, limit int) ([]Event, error) {
+	rows, err := s.pool.Query(ctx, `select * from (select order_key, revision, step, dedupe, at, service, code, detail from order_events
+		where order_key = $1 order by revision desc, at desc, step, dedupe limit $2) newest order by at, revision, step, dedupe`, key, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read timeline: %w", err)
+	}
+	events, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Event])
+	if err != nil {
+		return nil, fmt.Errorf("read timeline: %w", err)
+	}
+	return events, nil
+}
+
+// Document reads and decrypts an order's document, or ErrNotFound while none passed validation.
+func (s *Store) Document(ctx context.Context, keys *privacy.Keys, key order.Key) ([]byte, error) {
+	var sealed []byte
+	var revision int64
+	err := s.pool.QueryRow(ctx, `select payload, document_revision from orders where order_key = $1 and payload is not null`, key).Scan(&sealed, &revision)
+	if err != nil {
+		return nil, fmt.Errorf("read document: %w", notFound(err))
+	}
+	plain, err := keys.Decrypt(sealed, orderPlace("payload", key, order.Revision(revision)))
+	if err != nil {
+		return nil, fmt.Errorf("read document: %w", err)
+	}
+	return plain, nil
+}
+
+// LetterRecord reads and decrypts the record of a letter: its bytes, and the headers of the letter that was written last.
+func (s *Store) LetterRecord(ctx context.Context, keys *privacy.Keys, id int64) (payload []byte, headers []event.Header, err error) {
+	var l letterRow
+	var sealedPayload, sealedHeaders []byte
+	err = s.pool.QueryRow(ctx, `select service, origin_topic, origin_partition, origin_offset, payload, headers from dead_letters where id = $1`, id).
+		Scan(&l.service, &l.originTopic, &l.originPartition, &l.originOffset, &sealedPayload, &sealedHeaders)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read letter: %w", notFound(err))
+	}
+	payload, errP := keys.Decrypt(sealedPayload, letterPlace("payload", &l))
+	text, errH := keys.Decrypt(sealedHeaders, letterPlace("headers", &l))
+	if err := errors.Join(errP, errH); err != nil {
+		return nil, nil, fmt.Errorf("read letter: %w", err)
+	}
+	var kept []jsonHeader
+	if err := json.Unmarshal(text, &kept); err != nil {
+		return nil, nil, fmt.Errorf("read letter: headers: %w", err)
+	}
+	return payload, column(kept, func(h jsonHeader) event.Header { return event.Header(h) }), nil
+}
+
+func notFound(err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ErrNotFound
+	}
+	return err
+}
