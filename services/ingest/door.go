@@ -127,7 +127,7 @@ func (d *door) stranger(p *push) reply {
 		_, _ = d.quarantine.keep(p, unknownToken, quarantineTimeout)
 	}
 	r := notFound
-	r.outcome, r.last = string(unknownToken), true
+	r.outcome = string(unknownToken)
 	return r
 }
 

@@ -63,7 +63,7 @@ func (d *mallDialect) judge(p *push) verdict {
 	case stale:
 		return mallRefusal(why, mallClock, nil)
 	}
-	signer := &mallSigner{app, p.at}
+	signer := (*mallSigner)(&app)
 	args, err := kind.utf8(call.args)
 	if err == nil && len(bytes.TrimSpace(args)) == 0 {
 		return mallRefusal(badBatch, mallEmpty, signer)

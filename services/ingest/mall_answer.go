@@ -37,12 +37,9 @@ func mallCause(status mallStatus) cause {
 	return badBatch
 }
 
-// mallSigner signs an answer as its caller signed the call. Only a caller whose signature and clock were right gets one:
-// an answer's signature is good for a request too, so anybody else could ask us for it.
-type mallSigner struct {
-	app mallApp
-	at  time.Time
-}
+// mallSigner signs an answer as its caller signed the call, or not at all when it is nil. Only a caller whose signature
+// and clock were right gets one: an answer's signature is good for a request too, so anybody else could ask us for it.
+type mallSigner mallApp
 
 // mallRefusal is an answer with a status other than success. With a signer the caller is proven.
 func mallRefusal(why cause, status mallStatus, signer *mallSigner) verdict {
@@ -62,10 +59,9 @@ func (d *mallDialect) trouble(t trouble) []byte {
 
 // mallAnswer is EZR's answer shape; Result is the number of orders taken.
 func mallAnswer(status mallStatus, orders int, signer *mallSigner) []byte {
-	timestamp, sign := "", ""
+	timestamp, sign := time.Now().In(source.Zone).Format(mall.TimestampLayout), ""
 	if signer != nil {
-		timestamp = signer.at.In(source.Zone).Format(mall.TimestampLayout)
-		sign = mall.Sign(signer.app.method, signer.app.id, timestamp, signer.app.token)
+		sign = mall.Sign(signer.method, signer.id, timestamp, signer.token)
 	}
 	b := make([]byte, 0, 256)
 	b = append(b, `{"Status":`...)

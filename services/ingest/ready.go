@@ -41,12 +41,28 @@ func newReadiness(client *kgo.Client, health *boot.Health) *readiness {
 // kafka tells whether Kafka was there a moment ago.
 func (r *readiness) kafka() bool { return r.green.Load() }
 
-// watch looks at Kafka until ctx ends.
+// watch looks at Kafka until ctx ends. One question is asked at a time: behind a frozen broker it may wait far beyond its
+// own deadline, since the client opens connections without one, so silence counts as failure by the clock here.
 func (r *readiness) watch(ctx context.Context) {
 	ticker := time.NewTicker(probeEvery)
 	defer ticker.Stop()
+	silence := time.NewTimer(probeTimeout)
+	defer silence.Stop()
+	answers := make(chan error, 1)
 	for {
-		r.settle(r.probe(ctx))
+		go func() { answers <- r.probe(ctx) }()
+		for asked := true; asked; {
+			silence.Reset(probeTimeout)
+			select {
+			case <-ctx.Done():
+				return
+			case err := <-answers:
+				r.settle(err)
+				asked = false
+			case <-silence.C:
+				r.settle(errSilent)
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -54,6 +70,8 @@ func (r *readiness) watch(ctx context.Context) {
 		}
 	}
 }
+
+var errSilent = errors.New("kafka does not answer")
 
 func (r *readiness) settle(err error) {
 	if err == nil {
@@ -77,7 +95,7 @@ func (r *readiness) probe(ctx context.Context) error {
 	}
 	response, err := request.RequestWith(ctx, r.client)
 	if err != nil {
-		return errors.New("kafka does not answer")
+		return errSilent
 	}
 	for _, topic := range response.Topics {
 		if err := kerr.ErrorForCode(topic.ErrorCode); err != nil {
