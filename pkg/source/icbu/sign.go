@@ -20,6 +20,8 @@ const (
 	signParam    = "sign"
 	signListName = "top-sign-list"
 	formType     = "application/x-www-form-urlencoded"
+
+	maxParams = 500 // of a query or a form; the contract has forty fields and a dozen system parameters
 )
 
 // SPIRequest is a call of the platform as it came over HTTP. Nothing in it is decoded: the signature covers bytes in the
@@ -44,25 +46,6 @@ func (r SPIRequest) Param(name string) string {
 func (r SPIRequest) IsForm() bool {
 	mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	return strings.EqualFold(strings.TrimSpace(mediaType), formType)
-}
-
-// Fields are the fields of a form push, percent-decoded, in the request's charset. Where a name stands in the query too,
-// the query's value is taken, because that is the one that is signed.
-func (r SPIRequest) Fields() (map[string]string, error) {
-	fields, err := pairs(string(r.Body))
-	if err != nil {
-		return nil, fmt.Errorf("read the form: %w", err)
-	}
-	query, err := pairs(r.RawQuery)
-	if err != nil {
-		return nil, fmt.Errorf("read the query: %w", err)
-	}
-	for name := range fields {
-		if value, both := query[name]; both {
-			fields[name] = value
-		}
-	}
-	return fields, nil
 }
 
 // SignSPI is the signature of a call: upper-case hex of MD5 over secret, sorted parameters, body, secret (protocols 2.1).
@@ -159,10 +142,13 @@ func (r SPIRequest) signedHeaders() (map[string]string, error) {
 // request must not see another value than the signature covers.
 func pairs(encoded string) (map[string]string, error) {
 	params := map[string]string{}
-	if encoded == "" {
-		return params, nil
-	}
 	for pair := range strings.SplitSeq(encoded, "&") {
+		if pair == "" {
+			continue
+		}
+		if len(params) == maxParams {
+			return nil, errMany
+		}
 		name, value, err := splitPair(pair)
 		if err != nil {
 			return nil, err
@@ -178,6 +164,7 @@ func pairs(encoded string) (map[string]string, error) {
 var (
 	errEncoding = errors.New("a parameter is not percent-encoded properly")
 	errTwice    = errors.New("a parameter stands twice")
+	errMany     = errors.New("too many parameters")
 )
 
 func splitPair(pair string) (name, value string, err error) {
