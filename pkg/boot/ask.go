@@ -2,6 +2,7 @@ package boot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"regexp"
@@ -14,6 +15,9 @@ var settingRow = regexp.MustCompile(`(?m)^([A-Z][A-Z0-9_]*)  `)
 // reads and nothing else, so no secret goes where nobody needs it.
 func SettingsOf(ctx context.Context, program string) ([]string, error) {
 	table, err := exec.CommandContext(ctx, program, "-h").Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return nil, fmt.Errorf("ask %s for its settings: %w: %s", program, err, exit.Stderr)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ask %s for its settings: %w", program, err)
 	}

@@ -49,6 +49,9 @@ type Sender struct {
 	now     func() time.Time
 }
 
+// ErrNotSent is in the error of a push that never left: a secret is missing, or the document does not fit the source.
+var ErrNotSent = errors.New("not sent")
+
 // answerLimit bounds what is read of an answer; an icbu answer echoes the push, of at most 1 MiB.
 const answerLimit = 4 << 20
 
@@ -65,7 +68,7 @@ func New(base string, secrets Secrets) *Sender {
 func (s *Sender) Send(ctx context.Context, p Push) (Answer, error) {
 	request, err := s.request(ctx, p)
 	if err != nil {
-		return Answer{}, fmt.Errorf("make %s push: %w", p.Source, err)
+		return Answer{}, fmt.Errorf("%w: %w", ErrNotSent, err)
 	}
 	response, err := s.client.Do(request)
 	if err != nil {

@@ -2,6 +2,7 @@ package sender_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -174,6 +175,9 @@ func TestErrorsNameWhatIsMissingAndNoSecret(t *testing.T) {
 			_, err := sender.New(tt.base, tt.secrets).Send(context.Background(), tt.push)
 			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "hush") {
 				t.Errorf("error %v, want %q", err, tt.want)
+			}
+			if unsent := name != "ingest away"; errors.Is(err, sender.ErrNotSent) != unsent {
+				t.Errorf("error %v says that it was not sent: %v", err, !unsent)
 			}
 		})
 	}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"orderflow/pkg/boot"
+)
+
+// service is a child process, named by what it is: its executable stands beside this one.
+type service struct{ name string }
+
+// services in the order of their ops ports; a new one goes to the end, so that the others keep theirs.
+var services = []service{{"ingest"}, {"validate"}, {"okkisync"}, {"mallupload"}, {"persist"}, {"sandbox"}}
+
+// steps are the calls of orderctl that come before any service.
+var steps = [][]string{{"migrate"}, {"topics", "apply"}}
+
+// binaries is the folder of this executable and of all the others.
+func binaries() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find the services: %w", err)
+	}
+	return filepath.Dir(self), nil
+}
+
+// checkPrograms reports every executable that is missing.
+func checkPrograms(dir string) error {
+	var missing []string
+	for _, s := range append([]service{{"orderctl"}}, services...) {
+		if info, err := os.Stat(filepath.Join(dir, s.name)); err != nil || info.IsDir() {
+			missing = append(missing, s.name)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%s: not found in %s beside local: build them (make run, or go build -o bin/ ./services/...)", strings.Join(missing, ", "), dir)
+	}
+	return nil
+}
+
+// programs makes what is kept running of the services.
+func (s *stack) programs(ctx context.Context) ([]program, error) {
+	var all []program
+	for n, service := range services {
+		path := filepath.Join(s.binaries, service.name)
+		reads, err := boot.SettingsOf(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		log := s.state.path("logs", service.name+".log")
+		if err := fresh(log); err != nil {
+			return nil, err
+		}
+		env := s.env.of(reads, map[string]string{"OPS_ADDR": s.cfg.ops(n)})
+		all = append(all, program{name: service.name, path: path, env: env, log: log})
+	}
+	return all, nil
+}
+
+// runSteps prepares database and broker with orderctl, as one would elsewhere.
+func (s *stack) runSteps(ctx context.Context) error {
+	var reads []string
+	for name := range s.env {
+		if strings.HasPrefix(name, "KAFKA_") || strings.HasPrefix(name, "DATABASE_URL") {
+			reads = append(reads, name)
+		}
+	}
+	for _, args := range steps {
+		cmd := exec.CommandContext(ctx, filepath.Join(s.binaries, "orderctl"), args...)
+		cmd.Env = s.env.of(reads, nil)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return errors.Join(fmt.Errorf("orderctl %s: %w", strings.Join(args, " "), err), errors.New(strings.TrimSpace(string(out))))
+		}
+	}
+	return nil
+}
