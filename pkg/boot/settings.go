@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -54,6 +55,7 @@ func (s *Settings) Validate() error {
 // each on its own line with the setting's name; values are never printed.
 func Load(cfg any) error {
 	environment := env.ToMap(os.Environ())
+	maps.DeleteFunc(environment, func(_, value string) bool { return value == "" }) // set to nothing is not set
 	var errs []error
 	unread := map[string]bool{}
 	for _, s := range settings(reflect.TypeOf(cfg)) {

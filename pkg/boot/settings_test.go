@@ -66,6 +66,10 @@ func TestLoad(t *testing.T) {
 			env:  map[string]string{"T_SECRET": "forbidden-value", "T_LANES": "0", "LOG_LEVEL": "panic"},
 			want: []string{"LOG_LEVEL: ", "T_LANES: at least 1", "T_SECRET: not allowed"},
 		},
+		"required and empty": {
+			env:  map[string]string{"T_SECRET": ""},
+			want: []string{"T_SECRET: required, but not set ("},
+		},
 		"both": {
 			env:  map[string]string{"T_SECRET": "hush", "T_SECRET_FILE": file},
 			want: []string{"T_SECRET and T_SECRET_FILE are both set"},
