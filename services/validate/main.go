@@ -1,0 +1,38 @@
+// Command validate judges every received push by its contract and writes the normalised documents: <source>.received.v1 ->
+// <source>.validated.v1, in one Kafka transaction per batch. What breaks a stated rule goes to validate.dlq.v1 with an
+// enumerated code and the JSON pointer of the field at fault.
+package main
+
+import (
+	"context"
+
+	"orderflow/pkg/boot"
+	"orderflow/pkg/bus"
+	"orderflow/pkg/event"
+	"orderflow/pkg/order"
+	"orderflow/pkg/worker"
+)
+
+const service = "validate"
+
+type settings struct {
+	boot.Settings
+	Bus    bus.Settings
+	Worker worker.Settings
+}
+
+func main() {
+	var cfg settings
+	boot.Main(service, &cfg, func(ctx context.Context, p *boot.Process) error { return run(ctx, p, cfg) })
+}
+
+func run(ctx context.Context, p *boot.Process, cfg settings) error {
+	loop := worker.Transactions{
+		Service: service, Transform: transform, Stamp: stamp,
+		Settings: cfg.Worker, Bus: cfg.Bus, Process: p,
+	}
+	for _, source := range order.Sources {
+		loop.Topics = append(loop.Topics, event.Received(source))
+	}
+	return loop.Run(ctx)
+}

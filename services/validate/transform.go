@@ -1,0 +1,86 @@
+package main
+
+import (
+	"errors"
+	"time"
+
+	"orderflow/pkg/bus"
+	"orderflow/pkg/event"
+	"orderflow/pkg/order"
+	"orderflow/pkg/source"
+	"orderflow/pkg/source/icbu"
+	"orderflow/pkg/source/mall"
+	"orderflow/pkg/source/procurement"
+	"orderflow/pkg/worker"
+)
+
+// judge is what every contract offers: the normalised document and the canonical order, or a *source.Fault.
+type judge func(body []byte, receivedAt time.Time) (doc []byte, o order.Order, err error)
+
+var judges = map[order.Source]judge{
+	order.ICBU:        icbu.Judge,
+	order.Procurement: procurement.Judge,
+	order.Mall:        mall.Judge,
+}
+
+// sources tells the contract of a received topic.
+var sources = map[string]order.Source{
+	event.Received(order.ICBU):        order.ICBU,
+	event.Received(order.Procurement): order.Procurement,
+	event.Received(order.Mall):        order.Mall,
+}
+
+// houseHeaders are those that only the house may say: stamp writes them anew, or leaves them out.
+var houseHeaders = map[string]bool{
+	event.HeaderOrderKey: true, event.HeaderDigest: true, event.HeaderPushID: true,
+	event.HeaderRevision: true, event.HeaderReceivedPartition: true, event.HeaderReceivedOffset: true, event.HeaderReceivedAt: true,
+	event.HeaderReplayJob: true, event.HeaderReplayLetter: true,
+}
+
+// stamp gives a record of a received topic its revision, its coordinates and its time of receipt. A dead letter carries
+// them on, so that a replay keeps the revision and is judged by the same clock.
+func stamp(in event.Message) event.Message {
+	meta := in.ReceivedMeta(bus.Generation(in.Topic))
+	headers := make([]event.Header, 0, len(in.Headers)+len(houseHeaders))
+	for _, h := range in.Headers {
+		if !houseHeaders[h.Key] {
+			headers = append(headers, h)
+		}
+	}
+	in.Headers = append(headers, meta.Headers()...)
+	return in
+}
+
+// transform judges one stamped record, or one that came home by a replay. Its only error is a *worker.PermanentError: the
+// record is at fault, since nothing else is asked.
+func transform(in event.Message) ([]event.Message, error) {
+	meta, err := in.Meta()
+	if err != nil {
+		return nil, refuse(&source.Fault{Code: source.MissingField, Rule: err.Error()})
+	}
+	from, received := sources[in.Topic]
+	if !received {
+		from = meta.OrderKey.Source()
+	}
+	judge, known := judges[from]
+	if !known {
+		return nil, refuse(&source.Fault{Code: source.BadEnum, Rule: "the order key names no source of the house"})
+	}
+	doc, o, err := judge(in.Value, meta.ReceivedAt)
+	if fault, ok := errors.AsType[*source.Fault](err); ok {
+		return nil, refuse(fault)
+	}
+	if err != nil {
+		return nil, err
+	}
+	// A record under another key would live in another lane than its order, and revisions would say nothing.
+	if o.Key != meta.OrderKey || in.Key != string(meta.OrderKey) {
+		return nil, refuse(&source.Fault{Code: source.BadType, Rule: "the record's key is not the order's key"})
+	}
+	meta.Digest = order.Digest(doc)
+	return []event.Message{event.New(event.Validated(from), service, meta, meta.ReceivedAt, "application/json", doc)}, nil
+}
+
+func refuse(fault *source.Fault) error {
+	return &worker.PermanentError{Code: worker.Code(fault.Code), Path: fault.Path, Err: errors.New(fault.Rule)}
+}
