@@ -5,7 +5,11 @@ package e2e
 import (
 	"net/http"
 	"net/url"
+	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/go-json-experiment/json"
 )
 
 // The signature vectors of protocols 2.5 and 4.1 are accepted as they stand, through the real endpoints: their dates lie
@@ -42,4 +46,47 @@ func TestPublishedVectors(t *testing.T) {
 		s.noLetters()
 		s.waitAccounted()
 	}, "SIGNATURE_WINDOW=876000h", "ICBU_SECRETS=12345678=testsecret0123456789abcdef", "MALL_APPS=EZP=9cd8c0ed38a9e113")
+}
+
+// The three contracts' own examples, signed and sent by the command line, reach the partners' stand-ins and PostgreSQL with
+// totals equal to the last digit. The mall's dates of 2019 are moved into the allowed year.
+func TestSeedExamples(t *testing.T) {
+	onEachBroker(t, func(s *stack) {
+		examples := filepath.Join(root(), "schemas", "examples")
+		var files []string
+		for _, source := range []string{"icbu", "procurement", "mall"} {
+			files = append(files, filepath.Join(examples, source, "good-seed.json"))
+		}
+		args := append([]string{"send", "--shift-dates", "--to", s.ingest}, files...)
+		t.Logf("orderctl send:\n%s", once(t, s.env, filepath.Join(bin, "orderctl"), args...))
+		orders := []pushed{
+			{source: "icbu", number: "Pxxxxx", key: "icbu:Pxxxxx", total: "28600.0"},
+			{source: "procurement", number: "OMLJ202007011357473416078", key: "procurement:OMLJ202007011357473416078", total: "296"},
+			{source: "mall", number: "0000128092", key: "mall:HQS0001:0000128092", total: "450.00"},
+			{source: "mall", number: "0000128094", key: "mall:HQS0001:0000128094", total: "450.00"},
+		}
+		s.waitFinal(patience, orders)
+		s.deliveredOnce(orders)
+		s.noLetters()
+		s.waitAccounted()
+		// An outside client reads what became of the deliveries.
+		outcomes := map[string]string{}
+		for _, m := range s.broker.read(t, "deliveries.v1") {
+			var d struct {
+				OrderKey string `json:"order_key"`
+				Outcome  string `json:"outcome"`
+				Total    string `json:"total"`
+			}
+			if err := json.Unmarshal(m.Value, &d); err != nil {
+				t.Fatal(err)
+			}
+			outcomes[d.OrderKey] += d.Outcome + " " + d.Total
+		}
+		for _, o := range orders {
+			outcome, total, _ := strings.Cut(outcomes[o.key], " ")
+			if o.source != "procurement" && (outcome != "delivered" || !sameAmount(total, o.total)) {
+				t.Errorf("deliveries.v1 says of %s: %q", o.key, outcomes[o.key])
+			}
+		}
+	})
 }

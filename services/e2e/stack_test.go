@@ -62,6 +62,7 @@ func startStack(t testing.TB, startBroker func(testing.TB, string) *broker, sett
 		"OKKI_TARGET_APP_KEY=34567890", "OKKI_SIGN_METHOD=hmac-sha256",
 		"EZR_URL=" + s.sandbox, "EZR_APP_ID=EZE", "EZR_TOKEN=e2e-ezr-token-51c2", "EZR_APP_SYSTEM=orderflow-e2e", "EZR_RATE=1000",
 		"PAYLOAD_KEYS=e2e=ZTJlLXBheWxvYWQta2V5LW9mLTMyLWJ5dGVzISEhISE=",
+		"PSEUDONYM_KEYS=e2e=ZTJlLXBzZXVkb255bXMtb2YtMzItYnl0ZXMhISEhISE=",
 		"RECEIPT_KEYS=e2e=ZTJlLXJlY2VpcHQta2V5LW9mLTMyLWJ5dGVzISEhISE=",
 		// A worker with a slot has its partitions back at once after a crash.
 		"WORKER_SLOT=0",
