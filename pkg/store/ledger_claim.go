@@ -17,13 +17,15 @@ import (
 //	            then it is a replay. Not while it is dirty: then it is sent once more
 //	busy        another owner's lease on the order lives, whatever the revision
 //	superseded  a newer revision was delivered or is on its way
-//	unsettled   an older revision with other content is in doubt, and what was sent is at hand: it has to be resolved first
+//	unsettled   an older revision with other content is in doubt, and what was sent is at hand: it has to be resolved first.
+//	            Of several (with equal content) the newest is: the others go with it
 //	busy        the same, but what was sent is not at hand: its record was never committed and comes back to its worker.
 //	            After an hour it does not block the order any longer
 //	duplicate   the newest delivered content is the same, and nothing is in doubt since
 //	call
 //
-// A row in doubt is one that says so, or whose lease ran out, or that this owner left behind.
+// A row in doubt is one that says so, or whose lease ran out, or that this owner left behind. A superseded row stays in
+// doubt until something newer is delivered: what the partner holds is not known before.
 const claim = `
 with asked as (
 	select order_key, revision, digest, nullif(total, '')::numeric as total, request, place
@@ -44,8 +46,7 @@ judged as (
 			when greatest(head.revision, pending.newer) > a.revision then 'superseded'
 			when earlier.request is not null then 'unsettled'
 			when earlier.claimed_at > clock.now - interval '1 hour' then 'busy'
-			when head.digest = a.digest and not head.dirty and earlier.revision is null
-				and not coalesce(pending.same_content, false) then 'duplicate'
+			when head.digest = a.digest and not head.dirty and not coalesce(pending.in_doubt, false) then 'duplicate'
 			else 'call'
 		end as verdict
 	from asked a
@@ -58,12 +59,13 @@ judged as (
 	) head on true
 	left join lateral (
 		select bool_or(d.lease_until > clock.now and d.owner <> $2) as busy,
-			max(d.revision) filter (where d.revision > a.revision) as newer,
-			min(d.revision) filter (where doubt and d.revision < a.revision and d.digest <> a.digest) as earlier,
-			bool_or(doubt and d.digest = a.digest) as same_content
+			max(d.revision) filter (where d.state <> 'settled' and d.revision > a.revision) as newer,
+			max(d.revision) filter (where d.state <> 'settled' and doubt and d.revision < a.revision and d.digest <> a.digest) as earlier,
+			bool_or(doubt) as in_doubt, bool_or(doubt and d.digest = a.digest) as same_content
 		from deliveries d
 		cross join lateral (select d.doubtful or d.lease_until is not null as doubt) c
-		where d.partner = $1 and d.order_key = a.order_key and d.state <> 'settled' and d.revision > coalesce(head.revision, 0)
+		where d.partner = $1 and d.order_key = a.order_key and d.revision > coalesce(head.revision, 0)
+			and (d.state <> 'settled' or d.doubtful)
 	) pending on true
 	left join deliveries earlier on earlier.partner = $1 and earlier.order_key = a.order_key and earlier.revision = pending.earlier
 ),
@@ -92,7 +94,7 @@ closed as (
 	from judged where verdict in ('superseded', 'duplicate')
 	on conflict (partner, order_key, revision) do update set
 		state = 'settled', outcome = excluded.outcome, other_revision = excluded.other_revision, code = '', owner = excluded.owner,
-		lease_until = null, doubtful = false, request = null, settled_at = excluded.settled_at
+		lease_until = null, doubtful = d.doubtful or d.lease_until is not null, request = null, settled_at = excluded.settled_at
 	returning order_key, revision, outcome, other_revision, code, total, attempts, settled_at, took_ms
 ),
 died as (

@@ -277,6 +277,28 @@ func TestUnknownIsNoDuplicateOfWhatWasBefore(t *testing.T) {
 	k.deliver(k.a, 6, "A")
 }
 
+func TestSupersededRowStaysInDoubt(t *testing.T) {
+	// The newer one was let go before anything was sent, so what the partner holds is the content of 5, if anything.
+	superseded := func() *book {
+		k := openBook(t)
+		k.deliver(k.a, 4, "A")
+		grant := k.call(k.a, 5, "B")
+		k.settle(k.a, 5, grant.Attempt, store.Unknown)
+		grant = k.call(k.a, 6, "B")
+		k.settle(k.a, 6, grant.Attempt, store.NotTaken)
+		k.done(k.a, 5, "B", event.Superseded, 6)
+		return k
+	}
+	k := superseded()
+	if grant := k.call(k.a, 6, "B"); !grant.MaybeTaken {
+		t.Error("the partner may hold B from 5")
+	}
+	k = superseded()
+	if grant := k.call(k.a, 7, "A"); grant.Delivery.Outcome != "" {
+		t.Errorf("the partner may hold B: %+v", grant)
+	}
+}
+
 func TestDeadClaimWithoutItsRequestWaitsForItsRecord(t *testing.T) {
 	k := openBook(t)
 	k.call(k.a, 5, "A")
