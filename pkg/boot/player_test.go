@@ -60,12 +60,12 @@ type service struct {
 	cmd  *exec.Cmd
 	log  chan map[string]any
 	ops  string
-	exit chan error
+	exit chan struct{}
 }
 
 func start(t *testing.T, mode string, pipe *os.File, env ...string) *service {
 	t.Helper()
-	s := &service{cmd: exec.Command(os.Args[0]), log: make(chan map[string]any, 100), exit: make(chan error, 1)} //nolint:gosec // ourselves
+	s := &service{cmd: exec.Command(os.Args[0]), log: make(chan map[string]any, 100), exit: make(chan struct{})}
 	s.cmd.Env = append([]string{"BOOT_TEST_MODE=" + mode, "OPS_ADDR=127.0.0.1:0"}, env...)
 	if pipe != nil {
 		s.cmd.ExtraFiles = []*os.File{pipe}
@@ -87,7 +87,8 @@ func start(t *testing.T, mode string, pipe *os.File, env ...string) *service {
 			}
 		}
 		close(s.log)
-		s.exit <- s.cmd.Wait()
+		_ = s.cmd.Wait() // its exit status is asked for in ended
+		close(s.exit)
 	}()
 	return s
 }
@@ -121,7 +122,7 @@ func (s *service) started(t *testing.T) *service {
 func (s *service) ended(t *testing.T) int {
 	t.Helper()
 	go func() {
-		for range s.log { //nolint:revive // drained so that Wait can return
+		for range s.log {
 		}
 	}()
 	select {

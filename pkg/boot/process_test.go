@@ -137,7 +137,7 @@ func TestTakenOpsAddressNamesTheSetting(t *testing.T) {
 
 func TestWrongSettingsAndArguments(t *testing.T) {
 	run := func(env string, args ...string) (string, int) {
-		cmd := exec.Command(os.Args[0], args...) //nolint:gosec // ourselves
+		cmd := exec.Command(os.Args[0], args...)
 		cmd.Env = []string{"BOOT_TEST_MODE=run", env}
 		out, _ := cmd.CombinedOutput()
 		return string(out), cmd.ProcessState.ExitCode()

@@ -118,7 +118,7 @@ func fromFile(name string, environment map[string]string) error {
 	if environment[name] != "" {
 		return fmt.Errorf("%s and %s_FILE are both set: give one of them", name, name)
 	}
-	content, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	content, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("%s_FILE: %w", name, err)
 	}
@@ -186,7 +186,7 @@ func flatten(err error) []error {
 	if err == nil {
 		return nil
 	}
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // one level at a time
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []error{err}
 	}

@@ -91,8 +91,7 @@ func (s *Server) Start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
 	if err := s.answers(ctx, r); err != nil {
-		r.stop(syscall.SIGINT)
-		return fmt.Errorf("start postgresql: %w", err)
+		return errors.Join(fmt.Errorf("start postgresql: %w", err), r.stop(syscall.SIGINT))
 	}
 	return nil
 }

@@ -89,7 +89,7 @@ func (s *Server) loadPassword() error {
 		return nil
 	}
 	path := filepath.Join(s.opts.Dir, passwordFile)
-	text, err := os.ReadFile(path) //nolint:gosec // our own file
+	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		text = []byte(rand.Text())
 		err = os.WriteFile(path, text, 0o600)

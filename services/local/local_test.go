@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -87,6 +89,9 @@ func TestGracefulStop(t *testing.T) {
 			t.Errorf("%v: exit status %d", signal, code)
 		}
 		r.nothingLeft()
+		if _, err := os.Stat(filepath.Join(r.dir, stateDir, "env")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%v: .local/env tells of a stack that is gone: %v", signal, err)
+		}
 	}
 }
 

@@ -62,8 +62,10 @@ func installPostgres(ctx context.Context, c *console, missing error) error {
 	defer cancel()
 	for _, args := range [][]string{{"update", "-qq"}, {"install", "-y", "-qq", "--no-install-recommends", "postgresql"}} {
 		cmd := exec.CommandContext(ctx, apt, args...)
-		cmd.Env = []string{"DEBIAN_FRONTEND=noninteractive", "PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"),
-			"http_proxy=" + os.Getenv("http_proxy"), "https_proxy=" + os.Getenv("https_proxy")}
+		cmd.Env = []string{
+			"DEBIAN_FRONTEND=noninteractive", "PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"),
+			"http_proxy=" + os.Getenv("http_proxy"), "https_proxy=" + os.Getenv("https_proxy"),
+		}
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%w; apt-get %s: %w\n%s", missing, args[0], err, out)
 		}

@@ -50,8 +50,11 @@ func (s *settings) Validate() error {
 func (a *Addresses) Validate() error {
 	var errs []error
 	for _, l := range []listener{
-		{"INGEST_ADDR", a.Ingest, ""}, {"SANDBOX_ADDR", a.Sandbox, ""}, {"KAFKA_ADDR", a.Kafka, ""},
-		{"POSTGRES_ADDR", a.Postgres, ""}, {"OPS_ADDR", a.Ops, ""},
+		{"INGEST_ADDR", a.Ingest, ""},
+		{"SANDBOX_ADDR", a.Sandbox, ""},
+		{"KAFKA_ADDR", a.Kafka, ""},
+		{"POSTGRES_ADDR", a.Postgres, ""},
+		{"OPS_ADDR", a.Ops, ""},
 	} {
 		host, port, err := net.SplitHostPort(l.addr)
 		if n, portErr := strconv.Atoi(port); err != nil || host == "" || portErr != nil || n < 1 || n > 65535 {

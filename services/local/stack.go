@@ -32,6 +32,7 @@ func run(ctx context.Context, cfg settings, c *console) error {
 		return err
 	}
 	defer s.stopBackends()
+	defer os.Remove(s.state.path("env"))
 	if err := s.startBackends(ctx); err != nil {
 		return err
 	}

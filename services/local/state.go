@@ -18,7 +18,7 @@ type state struct {
 	dir  string   // absolute
 	own  *os.File // locked by this process: one local a folder
 	kin  *os.File // locked by this process and every service that inherits it
-	used bool     // a stack ran here before
+	used bool     // the stack that ran here before was killed
 }
 
 // servicesEnd is how long the services of a killed local may take until the last one has ended.

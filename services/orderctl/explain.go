@@ -11,12 +11,16 @@ import (
 type meaning struct{ what, next string }
 
 var (
-	again = meaning{"Kafka is away or ingest is full; nothing was stored",
-		"send the same push again after the time in Retry-After; an SRE looks at ingest's /readyz"}
+	again = meaning{
+		"Kafka is away or ingest is full; nothing was stored",
+		"send the same push again after the time in Retry-After; an SRE looks at ingest's /readyz",
+	}
 	tooLarge  = meaning{"the body is over 1 MiB", "send fewer orders or lines at once"}
 	clock     = meaning{"the signature is right, but its time is too far from ingest's", "compare this machine's clock with ingest's; the allowed difference is SIGNATURE_WINDOW"}
-	badSecret = meaning{"ingest knows another secret than the one that signed, or the time is too far off",
-		"compare the setting here with ingest's; in the folder of a running `make run`, .local/env has the right ones"}
+	badSecret = meaning{
+		"ingest knows another secret than the one that signed, or the time is too far off",
+		"compare the setting here with ingest's; in the folder of a running `make run`, .local/env has the right ones",
+	}
 	unlisted = meaning{"ingest answered what this contract does not know", "see that the address is ingest's, and not a proxy's or another service's"}
 )
 
