@@ -94,7 +94,7 @@ func Post(ctx context.Context, client *http.Client, target, contentType string, 
 	request.ContentLength = int64(len(content))
 	request.Header.Set("Content-Type", contentType)
 	request.Header.Set("User-Agent", "orderflow")
-	response, err := client.Do(request) //nolint:gosec // the operator names the partner's address
+	response, err := client.Do(request)
 	if err != nil {
 		return Reply{}, exchangeError(err, sent.seal())
 	}
@@ -114,7 +114,7 @@ func Post(ctx context.Context, client *http.Client, target, contentType string, 
 
 // sending knows whether any byte of a call's content was handed to a connection.
 type sending struct {
-	ctx     context.Context //nolint:containedctx // the transport reads without one
+	ctx     context.Context // the transport reads without one
 	content []byte
 	mu      sync.Mutex
 	begun   bool

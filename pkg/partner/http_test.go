@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-func post(t *testing.T, ctx context.Context, url string) (Reply, *Error) {
+func post(ctx context.Context, t *testing.T, url string) (Reply, *Error) {
 	t.Helper()
 	client := NewHTTPClient(2)
 	defer client.CloseIdleConnections()
@@ -45,7 +45,7 @@ func TestPostSucceeds(t *testing.T) {
 		}
 		_, _ = w.Write([]byte("answer"))
 	})
-	reply, failed := post(t, t.Context(), url)
+	reply, failed := post(t.Context(), t, url)
 	if failed != nil || string(reply.Body) != "answer" {
 		t.Errorf("reply %q, %v", reply.Body, failed)
 	}
@@ -64,7 +64,7 @@ func TestPostStatus(t *testing.T) {
 			w.Header().Set("Retry-After", "7")
 			w.WriteHeader(status)
 		})
-		_, failed := post(t, t.Context(), url)
+		_, failed := post(t.Context(), t, url)
 		if failed == nil || failed.Class != want || !strings.HasPrefix(failed.Code, "http-") || failed.RetryAfter != 7*time.Second {
 			t.Errorf("status %d: %+v, want %s after 7s", status, failed, want)
 		}
@@ -83,7 +83,7 @@ func TestPostConnectionRefused(t *testing.T) {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, failed := post(t, t.Context(), "http://"+address+"/?sign=SECRET")
+	_, failed := post(t.Context(), t, "http://"+address+"/?sign=SECRET")
 	if failed == nil || failed.Class != NotTaken || failed.Code != CodeRefused || !errors.Is(failed, syscall.ECONNREFUSED) {
 		t.Errorf("refused connection: %v", failed)
 	}
@@ -106,7 +106,7 @@ func TestPostCut(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		},
 	} {
-		_, failed := post(t, t.Context(), serve(t, handler))
+		_, failed := post(t.Context(), t, serve(t, handler))
 		if failed == nil || failed.Class != Unknown || failed.Code != CodeCut {
 			t.Errorf("%s: %v", name, failed)
 		}
@@ -129,7 +129,7 @@ func TestPostTimeout(t *testing.T) {
 	} {
 		url := serve(t, handler)
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-		_, failed := post(t, ctx, url)
+		_, failed := post(ctx, t, url)
 		cancel()
 		if failed == nil || failed.Class != Unknown || failed.Code != CodeTimeout || !errors.Is(failed, context.DeadlineExceeded) {
 			t.Errorf("%s: %v", name, failed)
@@ -144,7 +144,7 @@ func TestPostCancelled(t *testing.T) {
 		cancel()
 		<-r.Context().Done()
 	})
-	_, failed := post(t, ctx, url)
+	_, failed := post(ctx, t, url)
 	if failed == nil || failed.Class != Unknown || failed.Code != CodeCancelled {
 		t.Errorf("cancelled while waiting: %v", failed)
 	}
@@ -156,7 +156,7 @@ func TestPostNeverSendsLate(t *testing.T) {
 	url := serve(t, func(http.ResponseWriter, *http.Request) { calls.Add(1) })
 	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
-	if _, failed := post(t, ctx, url); failed == nil || failed.Class != NotTaken {
+	if _, failed := post(ctx, t, url); failed == nil || failed.Class != NotTaken {
 		t.Errorf("late before the connection: %v", failed)
 	}
 	if got := lateConnection(t, url); got == nil || got.Class != NotTaken || got.Code != CodeTimeout {
@@ -173,7 +173,7 @@ func lateConnection(t *testing.T, url string) *Error {
 	ctx := &frozen{Context: t.Context()}
 	client := NewHTTPClient(1)
 	defer client.CloseIdleConnections()
-	transport := client.Transport.(*http.Transport) //nolint:forcetypeassert // made one line above
+	transport := client.Transport.(*http.Transport)
 	dial := transport.DialContext
 	transport.DialContext = func(dialContext context.Context, network, address string) (net.Conn, error) {
 		connection, err := dial(context.WithoutCancel(dialContext), network, address)
@@ -187,8 +187,8 @@ func lateConnection(t *testing.T, url string) *Error {
 
 // frozen is a context whose timer has not fired yet although its deadline has passed.
 type frozen struct {
-	context.Context //nolint:containedctx // it is one
-	passed          atomic.Bool
+	context.Context
+	passed atomic.Bool
 }
 
 func (f *frozen) Deadline() (time.Time, bool) {
@@ -215,7 +215,7 @@ func TestSealedSendingStaysUnsent(t *testing.T) {
 func TestPostBoundsTheAnswer(t *testing.T) {
 	for size, want := range map[int]Class{maxAnswer: "", maxAnswer + 1: Unknown} {
 		url := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(bytes.Repeat([]byte(" "), size)) })
-		_, failed := post(t, t.Context(), url)
+		_, failed := post(t.Context(), t, url)
 		if want == "" && failed != nil {
 			t.Errorf("%d bytes: %v", size, failed)
 		}
@@ -243,7 +243,7 @@ func TestPostQuotesNothing(t *testing.T) {
 			_ = connection.Close()
 		}
 	}()
-	_, failed := post(t, t.Context(), "http://"+listener.Addr().String())
+	_, failed := post(t.Context(), t, "http://"+listener.Addr().String())
 	if failed == nil || failed.Class != Unknown {
 		t.Fatalf("no HTTP: %v", failed)
 	}
@@ -282,7 +282,7 @@ func TestPostUntrustedCertificate(t *testing.T) {
 	server.Config.ErrorLog = nil
 	server.StartTLS()
 	defer server.Close()
-	_, failed := post(t, t.Context(), server.URL)
+	_, failed := post(t.Context(), t, server.URL)
 	if failed == nil || failed.Class != Configuration || failed.Code != CodeCertificate {
 		t.Errorf("untrusted certificate: %v", failed)
 	}

@@ -91,9 +91,17 @@ func (o ezrOrder) wellFormed() bool {
 		text string
 		most int
 	}{
-		{o.ShopCode, 16}, {o.Code, 26}, {o.OriginalCode, 26}, {o.BuyerCode, 32},
-		{o.RecvConsignee, 32}, {o.RecvMobile, 16}, {o.RecvTel, 16}, {o.RecvAddress, 128},
-		{o.RecvProvince, 32}, {o.RecvCity, 64}, {o.RecvCounty, 64},
+		{o.ShopCode, 16},
+		{o.Code, 26},
+		{o.OriginalCode, 26},
+		{o.BuyerCode, 32},
+		{o.RecvConsignee, 32},
+		{o.RecvMobile, 16},
+		{o.RecvTel, 16},
+		{o.RecvAddress, 128},
+		{o.RecvProvince, 32},
+		{o.RecvCity, 64},
+		{o.RecvCounty, 64},
 	} {
 		if utf8.RuneCountInString(limited.text) > limited.most {
 			return false

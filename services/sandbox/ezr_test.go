@@ -208,7 +208,7 @@ func TestEZRCallChecks(t *testing.T) {
 // form posts a form and tells the answer's code and whether its signature is right.
 func (s *stand) form(form url.Values) (code string, signed bool) {
 	s.Helper()
-	response, err := http.PostForm(s.url+"/"+ezr.Path, form) //nolint:noctx // a test's own server
+	response, err := http.PostForm(s.url+"/"+ezr.Path, form)
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -144,7 +144,7 @@ func TestFaultOfOneOrder(t *testing.T) {
 // A delay lets the call go on; a caller that gives up before its end has nothing taken, after it everything.
 func TestFaultDelay(t *testing.T) {
 	s := start(t)
-	s.put("faults", `{"faults":[{"partner":"okki","delay_ms":60},{"partner":"okki","delay_ms":60,"order_no":"A","after":true},{"partner":"okki","code":"x","times":1}]}`)
+	s.put("faults", `{"faults":[{"partner":"okki","code":"x","times":1},{"partner":"okki","delay_ms":60},{"partner":"okki","delay_ms":60,"order_no":"A","after":true}]}`)
 	begun := time.Now()
 	wantClass(t, "slow refusal", s.send("okki", 20*time.Second), partner.Refused, "x")
 	if took := time.Since(begun); took < 60*time.Millisecond {

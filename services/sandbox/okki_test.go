@@ -142,7 +142,11 @@ func TestOKKIGatewayChecks(t *testing.T) {
 		}
 	}
 	s := start(t)
-	later, unsupported := signedQuery(body), signedQuery(body)
+	later, unsupported, elsewhere := signedQuery(body), signedQuery(body), signedQuery(body)
+	elsewhere.Set("target_app_key", "1")
+	if got := s.gateway(http.MethodPost, elsewhere, "application/json", body); !strings.Contains(got, `"code":29,`) {
+		t.Errorf("a call for somebody else: %s", got)
+	}
 	later.Set("timestamp", time.Now().Add(11*time.Minute).In(source.Zone).Format(time.DateTime))
 	unsupported.Set("sign_method", "crc32")
 	for what, got := range map[string]string{

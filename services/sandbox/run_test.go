@@ -46,7 +46,7 @@ func TestRunStops(t *testing.T) {
 		t.Errorf("run: %v", err)
 	}
 	wantClass(t, "the call that hung", <-hung, partner.Unknown, partner.CodeCut)
-	if _, err := http.Get(s.url + "/_sandbox/stats"); err == nil { //nolint:noctx,bodyclose // nobody is there
+	if _, err := http.Get(s.url + "/_sandbox/stats"); err == nil { //nolint:bodyclose // nobody is there
 		t.Error("it still answers")
 	}
 }

@@ -2,7 +2,7 @@ package okki
 
 import (
 	"crypto/hmac"
-	"crypto/md5" //nolint:gosec // the contract's algorithm
+	"crypto/md5"
 	"crypto/sha256"
 	"encoding/hex"
 	"hash"
@@ -29,7 +29,7 @@ func Sign(method, secret string, params url.Values, body []byte) string {
 	var h hash.Hash
 	switch method {
 	case MD5:
-		h = md5.New() //nolint:gosec // the contract's algorithm
+		h = md5.New()
 		h.Write([]byte(secret))
 	case HMAC:
 		h = hmac.New(md5.New, []byte(secret))
