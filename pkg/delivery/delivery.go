@@ -15,6 +15,7 @@ import (
 	"orderflow/pkg/order"
 	"orderflow/pkg/partner"
 	"orderflow/pkg/privacy"
+	"orderflow/pkg/source"
 	"orderflow/pkg/store"
 	"orderflow/pkg/worker"
 )
@@ -117,15 +118,23 @@ func (d *Desk) open(in event.Message) *job {
 		return j
 	}
 	if j.body, j.total, err = d.Prepare(in.Value); err != nil {
-		j.fail(worker.Permanent(badDocument, err))
+		j.fail(unusable(err))
 	}
 	return j
 }
 
+// unusable is the verdict on a document that Prepare cannot read.
+func unusable(err error) error {
+	if fault, ok := errors.AsType[*source.Fault](err); ok {
+		return &worker.PermanentError{Code: worker.Code(fault.Code), Path: fault.Path, Err: err}
+	}
+	return worker.Permanent(badDocument, err)
+}
+
 // Codes for records that validate would never have written: they are foreign or damaged.
 const (
-	missingField worker.Code = "missing_field"
-	badDocument  worker.Code = "bad_json"
+	missingField = worker.Code(source.MissingField)
+	badDocument  = worker.Code(source.BadJSON)
 )
 
 // round claims the open jobs, sends those that are granted, and settles. It leaves those open whose older revision it
