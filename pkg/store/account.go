@@ -101,7 +101,9 @@ func (a *account) touch(f *Fact) *revisionRow {
 		a.step(r, StepReceived, "", r.receivedAt, serviceIngest, "", "")
 	}
 	fill(&r.pushID, f.Meta.PushID, &r.changed)
-	fill(&r.digest, f.Meta.Digest, &r.changed)
+	if f.Letter == nil || f.Letter.Stage != serviceValidate { // whose digest is that of the push, not of the document
+		fill(&r.digest, f.Meta.Digest, &r.changed)
+	}
 	if !a.order.validated && r.revision > a.order.revision {
 		a.order.revision, a.order.receivedAt = r.revision, r.receivedAt
 		a.changed = true
@@ -122,7 +124,7 @@ func (a *account) addValidated(f *Fact, r *revisionRow, now time.Time) {
 		r.validatedAt, r.changed = f.Validated.At, true
 	}
 	if r.content == "" {
-		r.content, r.contentOther = judgeContent(&a.order, r.revision, r.digest)
+		r.content, r.contentOther = judgeContent(&a.order, r.revision, f.Meta.Digest)
 		r.changed = true
 		if !partner(r.source) {
 			a.step(r, stepOfContent(r.content), "", now, servicePersist, "", revisionText(r.contentOther))
@@ -132,7 +134,7 @@ func (a *account) addValidated(f *Fact, r *revisionRow, now time.Time) {
 		return
 	}
 	o := &a.order
-	o.validated, o.revision, o.receivedAt, o.contentDigest = true, r.revision, r.receivedAt, r.digest
+	o.validated, o.revision, o.receivedAt, o.contentDigest = true, r.revision, r.receivedAt, f.Meta.Digest
 	if r.content != contentDuplicate {
 		o.contentRevision, o.documentRevision = r.revision, r.revision
 		o.document, o.excerpt = f.Validated, nil

@@ -132,7 +132,7 @@ func letter(key order.Key, n int64, digest, stage, topic, code string, replays i
 }
 
 func refused(key order.Key, n int64, digest string, replays int) store.Fact {
-	return letter(key, n, digest, "validate", event.Received(key.Source()), "bad_amount", replays)
+	return letter(key, n, "0 of the push, not of "+digest, "validate", event.Received(key.Source()), "bad_amount", replays)
 }
 
 func rejected(key order.Key, n int64, digest string, replays int) store.Fact {
@@ -179,7 +179,7 @@ func TestRefusedOrderStandsAsParked(t *testing.T) {
 	s := openShelf(t)
 	s.apply(refused("icbu:P1", 1, "a", 0))
 	s.want(statesSQL, "parked 1 0 <nil>")
-	s.want(`select order_no from orders`, "EXa")
+	s.want(`select order_no from orders`, "EX0 of the push, not of a")
 	s.want(endsSQL, "1 parked")
 	s.want(letterSQL, "validate bad_amount open")
 	s.want(stepsSQL, "1 received", "1 refused")
@@ -219,9 +219,11 @@ func TestEqualPushOfAParkedOrderStaysParked(t *testing.T) {
 	s.apply(rejected("icbu:P1", 1, "a", 0))
 	s.apply(validated("icbu:P1", 2, "a"))
 	s.want(statesSQL, "parked 2 0 101.1")
+	s.apply(validated("icbu:P1", 3, "a"))
+	s.want(statesSQL, "parked 3 0 101.1")
 	s.apply(delivery("icbu:P1", 2, "a", event.Delivered))
-	s.want(statesSQL, "delivered 2 2 101.1")
-	s.want(endsSQL, "1 parked", "2 delivered")
+	s.want(statesSQL, "delivered 3 2 101.1")
+	s.want(endsSQL, "1 parked", "2 delivered", "3 -")
 }
 
 func TestProcurementEndsPersisted(t *testing.T) {
