@@ -12,7 +12,7 @@ import (
 )
 
 // priceTimeout is how long a price query may take in all, from its headers to its answer, with a little left for the way.
-const priceTimeout = 2*time.Second - 150*time.Millisecond
+const priceTimeout = 2*time.Second - 250*time.Millisecond
 
 // priceShare is the part of the slots that price queries may hold: OKKI's slowness must not keep orders out.
 const priceShare = 8
@@ -49,8 +49,10 @@ func newICBU(pairs []pair, window time.Duration, okki pricer, maxInFlight int) *
 func (d *icbuDialect) knows(*http.Request) bool { return true }
 
 func (d *icbuDialect) judge(p *push) verdict {
+	call := icbu.SPIRequest{RawQuery: p.request.URL.RawQuery, Header: p.request.Header, Body: p.body.content}
 	kind := readContentType(p.request.Header.Get("Content-Type"))
-	query, form, why := d.verify(p, kind.form)
+	kind.form = call.IsForm() // what was signed as a form is read as one, whatever else the header says
+	query, form, why := d.verify(p, call)
 	if why != "" {
 		return verdict{cause: why, outcome: string(why), answer: told([]byte(icbuSignFailure))}
 	}
@@ -78,18 +80,17 @@ func (d *icbuDialect) judge(p *push) verdict {
 }
 
 // verify checks signature and timestamp over the bytes as they came, and returns the query and the form for what follows.
-func (d *icbuDialect) verify(p *push, isForm bool) (query, form fields, why cause) {
+func (d *icbuDialect) verify(p *push, call icbu.SPIRequest) (query, form fields, why cause) {
 	// A parameter that stands twice could be signed by one value and read by the other: such a call is not verified at all.
-	query, err := parseForm([]byte(p.request.URL.RawQuery))
-	if err == nil && isForm {
-		form, err = parseForm(p.body.content)
+	query, err := parseForm([]byte(call.RawQuery))
+	if err == nil && call.IsForm() {
+		form, err = parseForm(call.Body)
 	}
 	if err != nil {
 		return nil, nil, badSignature
 	}
 	secrets, known := d.secretsOf(query)
-	signed := icbu.VerifySPI(secrets, icbu.SPIRequest{
-		RawQuery: p.request.URL.RawQuery, Header: p.request.Header, Body: p.body.content})
+	signed := icbu.VerifySPI(secrets, call)
 	at, err := icbu.ParseTimestamp(query.text("timestamp"))
 	switch {
 	case !known:

@@ -14,7 +14,7 @@ import (
 )
 
 // ackTimeout is how long a push waits for its acknowledgement: the sender hears "again" within 5 s.
-const ackTimeout = 4 * time.Second
+const ackTimeout = 3500 * time.Millisecond
 
 // quarantineTimeout is how long an unproven sender's refusal waits for its place in quarantine.
 const quarantineTimeout = time.Second
