@@ -2,7 +2,6 @@ package source
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -19,11 +18,12 @@ func Decode(body []byte, into any) error {
 }
 
 // Encode writes a wire type as the normalised document: the contract's fields in the contract's order, then the unknown
-// members in the sender's. Equal content gives equal bytes.
+// members in the sender's. Equal content gives equal bytes. What Decode read can be written; the error is a *Fault all the
+// same, since trying again would not help.
 func Encode(document any) ([]byte, error) {
 	doc, err := json.Marshal(document)
 	if err != nil {
-		return nil, fmt.Errorf("encode the normalised document: %w", err)
+		return nil, &Fault{Code: BadJSON, Rule: "the document cannot be written in its normal form"}
 	}
 	return doc, nil
 }

@@ -117,8 +117,9 @@ func scalar(dec *jsontext.Decoder, need string) (text string, given bool, err er
 		return Literal(value), true, nil
 	case 'n':
 		return "", false, nil
+	default:
+		return "", false, faultAt(dec, BadType, need+" is needed")
 	}
-	return "", false, faultAt(dec, BadType, need+" is needed")
 }
 
 // faultAt is a fault at the value that dec has just read.

@@ -46,13 +46,17 @@ func TestNormalisedForm(t *testing.T) {
 		"quoted text":        {`{"quoted":"28600.0"}`, `{"quoted":"28600.0"}`},
 		"zero stays":         {`{"money":0,"int":0,"bool":false}`, `{"int":0,"bool":false,"money":0}`},
 		"time":               {`{"time":"2024-02-29 23:59:59"}`, `{"time":"2024-02-29 23:59:59"}`},
-		"absent": {`{"text":null,"int":null,"bool":null,"money":null,"quoted":null,"time":null,"list":null,"inner":null}`,
-			`{}`},
+		"absent": {
+			`{"text":null,"int":null,"bool":null,"money":null,"quoted":null,"time":null,"list":null,"inner":null}`,
+			`{}`,
+		},
 		"blank":           {`{"int":"","bool":"","money":"","quoted":"","time":"","list":""}`, `{}`},
 		"empty list":      {`{"list":[]}`, `{"list":[]}`},
 		"order of fields": {`{"x":1,"list":[{"y":2,"int":1}],"text":"t"}`, `{"text":"t","list":[{"int":1,"y":2}],"x":1}`},
-		"unknown kept": {`{"inner":{"x":{"b":1.10,"a":[null,1e400]}},"Text":"other case","n":null}`,
-			`{"inner":{"x":{"b":1.10,"a":[null,1e400]}},"Text":"other case","n":null}`},
+		"unknown kept": {
+			`{"inner":{"x":{"b":1.10,"a":[null,1e400]}},"Text":"other case","n":null}`,
+			`{"inner":{"x":{"b":1.10,"a":[null,1e400]}},"Text":"other case","n":null}`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var d document

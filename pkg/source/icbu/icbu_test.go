@@ -85,8 +85,10 @@ func TestRules(t *testing.T) {
 		"amount of words":     {`"amount":"28600.0","quot`, `"amount":"28,600","quot`, source.BadAmount, "/amount"},
 		"huge amount":         {`"amount":"28600.0","quot`, `"amount":1e1000000000,"quot`, source.BadAmount, "/amount"},
 		"line amount":         {`[{"amount":"28600.0"`, `[{"amount":"x"`, source.BadAmount, "/order_product_list/0/amount"},
-		"line discount": {`"ali_discount":[{"amount":"1000","remark":"经理审批"`, `"ali_discount":[{},{"amount":"1.2.3"`,
-			source.BadAmount, "/order_product_list/0/ali_discount/1/amount"},
+		"line discount": {
+			`"ali_discount":[{"amount":"1000","remark":"经理审批"`, `"ali_discount":[{},{"amount":"1.2.3"`,
+			source.BadAmount, "/order_product_list/0/ali_discount/1/amount",
+		},
 		"line time":          {`"2022-09-01 23:59:59"`, `"2022-09-31 23:59:59"`, source.BadTime, "/order_product_list/0/okki_valid_to"},
 		"module count":       {`"count":5`, `"count":"five"`, source.BadType, "/order_product_list/0/standards/0/count"},
 		"products no list":   {`"order_product_list":[`, `"order_product_list":5,"x":[`, source.BadType, "/order_product_list"},
@@ -132,8 +134,10 @@ func TestWarnings(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := strings.Join(o.Warnings, "\n")
-	for _, want := range []string{"missing_field at /amount", "bad_enum at /order_product_list/0/type",
-		"bad_enum at /order_product_list/1/is_free", "duplicate_line at /order_product_list/1/ali_order_product_id"} {
+	for _, want := range []string{
+		"missing_field at /amount", "bad_enum at /order_product_list/0/type",
+		"bad_enum at /order_product_list/1/is_free", "duplicate_line at /order_product_list/1/ali_order_product_id",
+	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}

@@ -38,8 +38,10 @@ func TestSaleMapsToTheOrder(t *testing.T) {
 	if o.Total.Decimal.StringFixed(2) != "600.00" || o.Paid.Decimal.StringFixed(2) != "590.00" || o.Discount.Decimal.StringFixed(2) != "9.80" {
 		t.Errorf("amounts %+v", o)
 	}
-	want := order.Personal{Account: "EZ00001201", Name: "测试", Phone: "13122136787", Tel: "0571-88150001", Province: "浙江省",
-		City: "杭州市", County: "区", Address: "路1号"}
+	want := order.Personal{
+		Account: "EZ00001201", Name: "测试", Phone: "13122136787", Tel: "0571-88150001", Province: "浙江省",
+		City: "杭州市", County: "区", Address: "路1号",
+	}
 	if o.Personal != want {
 		t.Errorf("personal %+v", o.Personal)
 	}

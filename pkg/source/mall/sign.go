@@ -1,8 +1,8 @@
 package mall
 
 import (
-	"crypto/md5"  //nolint:gosec // the platform's algorithm for brands of EncryptType 1 (protocols 4.1)
-	"crypto/sha1" //nolint:gosec // the platform's algorithm (protocols 4.1)
+	"crypto/md5"  // the platform's algorithm for brands of EncryptType 1 (protocols 4.1)
+	"crypto/sha1" // the platform's algorithm (protocols 4.1)
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
@@ -26,10 +26,10 @@ const TimestampLayout = "20060102150405"
 func Sign(method, appID, timestamp, token string) string {
 	text := []byte("AppId=" + appID + "&Timestamp=" + timestamp + "&Token=" + token)
 	if method == MD5 {
-		sum := md5.Sum(text) //nolint:gosec // see the import
+		sum := md5.Sum(text)
 		return strings.ToUpper(hex.EncodeToString(sum[:]))
 	}
-	sum := sha1.Sum(text) //nolint:gosec // see the import
+	sum := sha1.Sum(text)
 	return strings.ToUpper(hex.EncodeToString(sum[:]))
 }
 

@@ -35,8 +35,10 @@ func TestSeedMapsToTheOrder(t *testing.T) {
 	if o.Total.Decimal.String() != "296" || !o.Discount.Valid || !o.Discount.Decimal.IsZero() || o.Paid.Valid || len(o.Warnings) != 0 {
 		t.Errorf("amounts %+v, warnings %q", o, o.Warnings)
 	}
-	want := order.Personal{Account: "5b6be60e23445f249e28b913", Name: "分贝小五", Phone: "13049904881",
-		Address: "北京北京市朝阳区三环以内东大桥路12号润诚中心211室"}
+	want := order.Personal{
+		Account: "5b6be60e23445f249e28b913", Name: "分贝小五", Phone: "13049904881",
+		Address: "北京北京市朝阳区三环以内东大桥路12号润诚中心211室",
+	}
 	if o.Personal != want {
 		t.Errorf("personal %+v", o.Personal)
 	}
@@ -45,8 +47,10 @@ func TestSeedMapsToTheOrder(t *testing.T) {
 		t.Errorf("lines %+v", o.Lines)
 	}
 	// The document has the table's types where the example differs, and the sender's own names.
-	for _, part := range []string{`"personal_total_pay":0,`, `"is_exceed":true`, `"exceed_reason":"qwert12345"`, `"archive_id":""`,
-		`"cost_attribution_info":[{"cost_attribution_category":2`, `"weight":33.34`} {
+	for _, part := range []string{
+		`"personal_total_pay":0,`, `"is_exceed":true`, `"exceed_reason":"qwert12345"`, `"archive_id":""`,
+		`"cost_attribution_info":[{"cost_attribution_category":2`, `"weight":33.34`,
+	} {
 		if !strings.Contains(string(doc), part) {
 			t.Errorf("the document lacks %s\n%s", part, doc)
 		}
