@@ -52,7 +52,8 @@ type book struct {
 	mu       sync.Mutex
 	orders   map[orderID]*taken
 	listed   []*taken // in the order of their first arrival
-	effects  []effect // a ring once it is full
+	effects  []effect // a ring once it holds kept
+	kept     int
 	seq      int64
 	stats    map[string]*counts
 	inFlight map[string]int
@@ -63,6 +64,7 @@ func newBook() *book {
 	return &book{
 		orders:   map[orderID]*taken{},
 		stats:    map[string]*counts{partnerOKKI: {}, partnerEZR: {}},
+		kept:     maxEffects,
 		inFlight: map[string]int{},
 		config:   config{OKKIExisting: "take", EZRExisting: "2102"},
 	}
@@ -126,11 +128,11 @@ func (b *book) refusesKnown(partner string) bool {
 func (b *book) note(e effect) {
 	e.Seq = b.seq
 	b.seq++
-	if len(b.effects) < maxEffects {
+	if len(b.effects) < b.kept {
 		b.effects = append(b.effects, e)
 		return
 	}
-	b.effects[e.Seq%maxEffects] = e
+	b.effects[e.Seq%int64(b.kept)] = e
 }
 
 // list copies what is held, of one partner and one number or, where these are empty, of all.
@@ -153,7 +155,7 @@ func (b *book) calls(partner, number string, from int64) (found []effect, droppe
 	found = []effect{}
 	dropped = b.seq - int64(len(b.effects))
 	for seq := max(from, dropped); seq < b.seq; seq++ {
-		e := b.effects[seq%maxEffects]
+		e := b.effects[seq%int64(b.kept)]
 		if (partner == "" || e.Partner == partner) && (number == "" || e.OrderNo == number) {
 			found = append(found, e)
 		}

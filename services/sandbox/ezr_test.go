@@ -1,18 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"orderflow/pkg/partner"
 	"orderflow/pkg/partner/ezr"
@@ -34,40 +31,6 @@ func TestEZRTakesBatches(t *testing.T) {
 		}
 		if got := s.stats("ezr"); got != (counts{Calls: 1, Accepted: 1, MaxInFlight: 1, LargestBatch: 100}) {
 			t.Errorf("%s: %+v", method, got)
-		}
-	}
-}
-
-// Seed 002's example with its documented slips mended goes through our encoder and arrives to the last digit.
-func TestEZRSeed(t *testing.T) {
-	s := start(t)
-	content, err := os.ReadFile("testdata/seed002.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	yesterday := time.Now().In(source.Zone).AddDate(0, 0, -1).Format(time.DateOnly)
-	content = bytes.ReplaceAll(content, []byte("2019-06-22"), []byte(yesterday))
-	var documents []jsontext.Value
-	if err := json.Unmarshal(content, &documents); err != nil {
-		t.Fatal(err)
-	}
-	var batch [][]byte
-	for _, document := range documents {
-		encoded, err := ezr.Encode(document)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if encoded.Total != "450.00" {
-			t.Errorf("total %q", encoded.Total)
-		}
-		batch = append(batch, encoded.Body)
-	}
-	if _, err := s.ezr.Upload(t.Context(), batch); err != nil {
-		t.Fatal(err)
-	}
-	for _, code := range []string{"0000128092", "0000128094"} {
-		if got := s.held("ezr", code); got != "1 450.00" {
-			t.Errorf("%s: %q", code, got)
 		}
 	}
 }

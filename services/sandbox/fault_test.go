@@ -259,12 +259,12 @@ func TestListCalls(t *testing.T) {
 
 func TestEffectsAreBounded(t *testing.T) {
 	b := newBook()
-	b.config.OKKIExisting = "take"
-	for range maxEffects + 3 {
+	b.kept = 5
+	for range 8 {
 		b.take("okki", []item{{number: "P1", amount: "1"}}, time.Time{})
 	}
 	found, dropped := b.calls("", "", 0)
-	if len(found) != maxEffects || dropped != 3 || found[0].Seq != 3 || found[len(found)-1].Seq != maxEffects+2 {
+	if len(found) != 5 || dropped != 3 || found[0].Seq != 3 || found[4].Seq != 7 {
 		t.Errorf("%d effects, %d dropped", len(found), dropped)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -44,30 +43,6 @@ func TestOKKITakesOrders(t *testing.T) {
 		if got := s.stats("okki"); got != (counts{Calls: 2, Accepted: 2, MaxInFlight: 1, LargestBatch: 1}) {
 			t.Errorf("%s: %+v", method, got)
 		}
-	}
-}
-
-// The request of seed 000 as it stands, and the shape of its response.
-func TestOKKISeed(t *testing.T) {
-	s := start(t)
-	document, err := os.ReadFile("testdata/seed000.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.okki.Create(t.Context(), document); err != nil {
-		t.Fatal(err)
-	}
-	if got := s.held("okki", "Pxxxxx"); got != "1 28600.0" {
-		t.Errorf("holds %q", got)
-	}
-	answer := okkiSuccess(bytes.TrimSpace(document))
-	for _, want := range []string{`{"` + okkiWrapper + `":{"amount":"28600.0","quotation_id":"12332","ack":0,`, `"success":true,"resp_code":"0","resp_msg":"success"`} {
-		if !bytes.Contains(answer, []byte(want)) {
-			t.Errorf("the answer lacks %s: %s", want, answer)
-		}
-	}
-	if bytes.Contains(answer, []byte(`"promotion_id":"21212"`)) || !bytes.Contains(answer, []byte(`"promotion_id":"123"`)) {
-		t.Errorf("promotion_id belongs to lines only: %s", answer)
 	}
 }
 

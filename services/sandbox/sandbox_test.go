@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/shopspring/decimal"
 
+	"orderflow/pkg/order"
 	"orderflow/pkg/partner/ezr"
 	"orderflow/pkg/partner/okki"
 	"orderflow/pkg/source"
@@ -124,4 +126,13 @@ func mallOrder(shop, code, amount string, quantity int, original string) []byte 
 	return fmt.Appendf(nil, `{"ShopCode":%q,"Code":%q,%s"BuyerCode":"b","OrderTime":%q,"PayTime":%q,"TotalQty":%d,"TotalMoney":%s,`+
 		`"PayAmount":%s,"DataOrigin":10,"DiscountMoney":0.00,"Dtls":[{"BarCode":"1","PriceOriginal":1.00,"PriceSell":1.00,`+
 		`"Quantity":%d,"Amount":%s,"DiscountMoney":0.00}]}`, shop, code, original, at, at, quantity, amount, amount, quantity, amount)
+}
+
+func exactly(t *testing.T, amount string) decimal.Decimal {
+	t.Helper()
+	exact, err := order.ParseAmount(amount)
+	if err != nil {
+		t.Errorf("%q is no amount", amount)
+	}
+	return exact
 }
