@@ -14,7 +14,9 @@ var TopicsYAML []byte
 //go:embed postgres/*.sql
 var Migrations embed.FS
 
-// Examples holds real pushes under examples/<source>/: golden input of the tests and of the demo.
+// Examples holds real pushes under examples/<source>/: golden input of the tests and of the demo. good-*.json pass
+// validate, bad-<code>[-...].json are refused with that code; a mall file is a whole batch, with dates of 2019 that
+// mall.ShiftDates moves into the allowed year.
 //
 //go:embed all:examples
 var Examples embed.FS
