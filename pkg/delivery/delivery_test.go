@@ -1,0 +1,419 @@
+package delivery_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"orderflow/pkg/delivery"
+	"orderflow/pkg/event"
+	"orderflow/pkg/order"
+	"orderflow/pkg/partner"
+	"orderflow/pkg/pgtest"
+	"orderflow/pkg/privacy"
+	"orderflow/pkg/source"
+	"orderflow/pkg/store"
+	"orderflow/pkg/worker"
+)
+
+// stand is a desk whose partner says what the test wants.
+type stand struct {
+	*delivery.Desk
+	t    testing.TB
+	sent []delivery.Parcel
+	says func(ctx context.Context, p delivery.Parcel) *partner.Error // nil: takes everything
+}
+
+func migrated(t testing.TB) string {
+	t.Helper()
+	url := pgtest.New(t)
+	if err := store.Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	return url
+}
+
+func newStand(t testing.TB, url, owner string) *stand {
+	t.Helper()
+	db, err := store.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	key := "k=" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32))
+	keys, err := privacy.New(privacy.Settings{PseudonymKeys: key, PayloadKeys: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &stand{t: t}
+	s.Desk = &delivery.Desk{
+		Service: "okkisync", Ledger: db.Ledger("okki", "okkisync", owner), Keys: keys,
+		Metrics: delivery.NewMetrics(prometheus.NewRegistry(), "okki"),
+		Prepare: prepare,
+		Send: func(ctx context.Context, parcels []delivery.Parcel) []delivery.Answer {
+			s.sent = append(s.sent, parcels...)
+			answers := make([]delivery.Answer, len(parcels))
+			for i, p := range parcels {
+				answers[i] = delivery.Answer{Code: "0", Took: 5 * time.Millisecond}
+				if s.says != nil {
+					answers[i].Err = s.says(ctx, p)
+				}
+			}
+			return answers
+		},
+	}
+	return s
+}
+
+func prepare(document []byte) ([]byte, string, error) {
+	if bytes.HasPrefix(document, []byte("bad")) {
+		return nil, "", &source.Fault{Code: source.BadAmount, Path: "/amount", Rule: "a number"}
+	}
+	return append([]byte("body of "), document...), "12.50", nil
+}
+
+func (s *stand) refuse(class partner.Class, code string) {
+	s.says = func(context.Context, delivery.Parcel) *partner.Error { return &partner.Error{Class: class, Code: code} }
+}
+
+// handle delivers one message and gives its result.
+func (s *stand) handle(m event.Message) worker.Result {
+	s.t.Helper()
+	return s.Handle(s.t.Context(), []event.Message{m})[0]
+}
+
+func (s *stand) wantSent(n int) {
+	s.t.Helper()
+	if len(s.sent) != n {
+		s.t.Errorf("%d orders were sent, wanted %d", len(s.sent), n)
+	}
+}
+
+func message(number string, revision order.Revision, content string) event.Message {
+	meta := event.Meta{
+		OrderKey: order.Key("icbu:" + number), Revision: revision, Digest: order.Digest([]byte(content)), PushID: "push",
+		ReceivedPartition: 3, ReceivedOffset: revision.Offset(), ReceivedAt: time.Unix(1700000000, 0),
+	}
+	return event.New(event.Validated(order.ICBU), "validate", meta, time.Unix(1700000001, 0), "application/json", []byte(content))
+}
+
+func delivered(t testing.TB, r worker.Result) event.Delivery {
+	t.Helper()
+	if r.Err != nil || len(r.Out) != 1 || r.Out[0].Topic != event.Deliveries {
+		t.Fatalf("result: %+v", r)
+	}
+	var d event.Delivery
+	if err := json.Unmarshal(r.Out[0].Value, &d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func wantPermanent(t testing.TB, r worker.Result, code worker.Code, detail string) {
+	t.Helper()
+	permanent, ok := errors.AsType[*worker.PermanentError](r.Err)
+	if !ok || permanent.Code != code || permanent.Detail != detail {
+		t.Fatalf("error %v, wanted %s (%s)", r.Err, code, detail)
+	}
+}
+
+func TestDeliveredIsPublishedAndPublishedAgain(t *testing.T) {
+	url := migrated(t)
+	s := newStand(t, url, "a")
+	in := message("P1", 9, "A")
+	first := s.handle(in)
+	d := delivered(t, first)
+	if d.Outcome != event.Delivered || d.OrderKey != "icbu:P1" || d.Revision != 9 || d.Total != "12.50" || d.Attempts != 1 || d.Code != "0" || d.Partner != "okki" || d.TookMS != 5 {
+		t.Errorf("delivery: %+v", d)
+	}
+	if !first.Answered {
+		t.Error("the partner answered")
+	}
+	meta, err := first.Out[0].Meta()
+	if err != nil || meta.ReceivedPartition != 3 || meta.ReceivedOffset != 9 || first.Out[0].Key != "icbu:P1" {
+		t.Errorf("meta: %+v, %v", meta, err)
+	}
+	again := newStand(t, url, "b").handle(in)
+	if again.Answered || !bytes.Equal(again.Out[0].Value, first.Out[0].Value) {
+		t.Errorf("published again as %s", again.Out[0].Value)
+	}
+	s.wantSent(1)
+}
+
+func TestDuplicateAndSupersededMakeNoCall(t *testing.T) {
+	s := newStand(t, migrated(t), "a")
+	s.handle(message("P1", 9, "A"))
+	if d := delivered(t, s.handle(message("P1", 10, "A"))); d.Outcome != event.Duplicate || d.Other != 9 {
+		t.Errorf("equal content: %+v", d)
+	}
+	if d := delivered(t, s.handle(message("P1", 8, "B"))); d.Outcome != event.Superseded || d.Other != 10 {
+		t.Errorf("older: %+v", d)
+	}
+	s.wantSent(1)
+}
+
+func TestRefusedIsTheRecordsFaultAndMayBeReplayed(t *testing.T) {
+	s := newStand(t, migrated(t), "a")
+	s.refuse(partner.Refused, "isv.invalid-parameter")
+	r := s.handle(message("P1", 9, "A"))
+	wantPermanent(t, r, worker.PartnerRejected, "isv.invalid-parameter")
+	if !r.Answered {
+		t.Error("a refusal is a definite answer")
+	}
+	s.says = nil
+	if d := delivered(t, s.handle(message("P1", 9, "A"))); d.Outcome != event.Delivered || d.Attempts != 2 {
+		t.Errorf("replay: %+v", d)
+	}
+}
+
+func TestExistsIsSuccessOnlyAfterAnUnknownCallWithTheSameContent(t *testing.T) {
+	s := newStand(t, migrated(t), "a")
+	s.refuse(partner.Exists, "2102")
+	wantPermanent(t, s.handle(message("P1", 9, "A")), worker.PartnerConflict, "2102")
+
+	s.refuse(partner.Unknown, "timeout")
+	if r := s.handle(message("P2", 9, "A")); r.Err == nil || r.Answered {
+		t.Fatalf("unknown: %+v", r)
+	}
+	s.refuse(partner.Exists, "2102")
+	if d := delivered(t, s.handle(message("P2", 9, "A"))); d.Outcome != event.Delivered || d.Code != "2102" {
+		t.Errorf("after unknown: %+v", d)
+	}
+	wantPermanent(t, s.handle(message("P2", 10, "B")), worker.PartnerConflict, "2102")
+}
+
+func TestTransientFailures(t *testing.T) {
+	for name, c := range map[string]struct {
+		failed *partner.Error
+		check  func(err error) bool
+	}{
+		"not taken":     {&partner.Error{Class: partner.NotTaken, Code: "isp.call-limited"}, func(err error) bool { return true }},
+		"unknown":       {&partner.Error{Class: partner.Unknown, Code: "http-500"}, func(err error) bool { return true }},
+		"configuration": {&partner.Error{Class: partner.Configuration, Code: "25"}, is[*worker.ConfigurationError]},
+		"pause": {&partner.Error{Class: partner.NotTaken, Code: "http-429", RetryAfter: 3 * time.Second}, func(err error) bool {
+			pause, ok := errors.AsType[*worker.PauseError](err)
+			return ok && pause.After == 3*time.Second
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStand(t, migrated(t), "a")
+			s.says = func(context.Context, delivery.Parcel) *partner.Error { return c.failed }
+			r := s.handle(message("P1", 9, "A"))
+			if r.Err == nil || r.Answered || len(r.Out) > 0 || is[*worker.PermanentError](r.Err) || !c.check(r.Err) {
+				t.Fatalf("result: %+v", r)
+			}
+			s.says = nil
+			if d := delivered(t, s.handle(message("P1", 9, "A"))); d.Attempts != 2 {
+				t.Errorf("second try: %+v", d)
+			}
+		})
+	}
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+func TestUnknownIsResolvedWithTheSameBytesBeforeTheNewerOne(t *testing.T) {
+	url := migrated(t)
+	s := newStand(t, url, "a")
+	s.refuse(partner.Unknown, "timeout")
+	s.handle(message("P1", 9, "secret A"))
+	if request := requests(t, url); len(request) != 1 || strings.Contains(request[0], "secret") {
+		t.Errorf("the ledger keeps %q", request)
+	}
+
+	other := newStand(t, url, "b")
+	if d := delivered(t, other.handle(message("P1", 10, "B"))); d.Revision != 10 || d.Outcome != event.Delivered {
+		t.Errorf("the newer: %+v", d)
+	}
+	other.wantSent(2)
+	if got := string(other.sent[0].Body); got != "body of secret A" || other.sent[0].Revision != 9 || !other.sent[0].MaybeTaken {
+		t.Errorf("first sent: %+v", other.sent[0])
+	}
+	if got := string(other.sent[1].Body); got != "body of B" || other.sent[1].MaybeTaken {
+		t.Errorf("then sent: %+v", other.sent[1])
+	}
+	if d := delivered(t, s.handle(message("P1", 9, "secret A"))); d.Outcome != event.Delivered {
+		t.Errorf("the older, back: %+v", d)
+	}
+	if left := requests(t, url); len(left) > 0 {
+		t.Errorf("%d requests are kept after all is settled", len(left))
+	}
+}
+
+func TestNewerWaitsWhileTheOlderStaysUnknown(t *testing.T) {
+	s := newStand(t, migrated(t), "a")
+	s.refuse(partner.Unknown, "timeout")
+	s.handle(message("P1", 9, "A"))
+	if r := s.handle(message("P1", 10, "B")); r.Err == nil || is[*worker.PermanentError](r.Err) {
+		t.Errorf("the newer: %+v", r)
+	}
+	s.wantSent(2)
+	if s.sent[1].Revision != 9 {
+		t.Errorf("sent revision %d", s.sent[1].Revision)
+	}
+}
+
+func TestReplayLeavesItsRequestBeforeTheCall(t *testing.T) {
+	url := migrated(t)
+	s := newStand(t, url, "a")
+	s.says = func(context.Context, delivery.Parcel) *partner.Error {
+		if kept := requests(t, url); len(kept) != 1 {
+			t.Errorf("%d requests kept during the call", len(kept))
+		}
+		return nil
+	}
+	in := message("P1", 9, "A")
+	in.SetHeader(event.HeaderReplayJob, "job-1")
+	r := s.handle(in)
+	delivered(t, r)
+	if got := r.Out[0].Header(event.HeaderReplayJob); got != "job-1" {
+		t.Errorf("the delivery names replay job %q", got)
+	}
+}
+
+func TestHeldByAnotherWorkerIsBusy(t *testing.T) {
+	url := migrated(t)
+	s, other := newStand(t, url, "a"), newStand(t, url, "b")
+	s.says = func(context.Context, delivery.Parcel) *partner.Error {
+		if r := other.handle(message("P1", 10, "B")); !errors.Is(r.Err, worker.ErrBusy) {
+			t.Errorf("beside a call: %+v", r)
+		}
+		return nil
+	}
+	delivered(t, s.handle(message("P1", 9, "A")))
+	other.wantSent(0)
+}
+
+func TestStoppedInTheMiddleOfACall(t *testing.T) {
+	url := migrated(t)
+	s := newStand(t, url, "a")
+	ctx, stop := context.WithCancel(t.Context())
+	s.says = func(context.Context, delivery.Parcel) *partner.Error {
+		stop()
+		return &partner.Error{Class: partner.Unknown, Code: partner.CodeCancelled}
+	}
+	if r := s.Handle(ctx, []event.Message{message("P1", 9, "A")})[0]; r.Err == nil || is[*worker.PermanentError](r.Err) {
+		t.Fatalf("stopped: %+v", r)
+	}
+	// Settled as unknown all the same: the next worker need not wait for the lease, and takes "exists" for success.
+	other := newStand(t, url, "b")
+	other.refuse(partner.Exists, "2102")
+	if d := delivered(t, other.handle(message("P1", 9, "A"))); d.Outcome != event.Delivered {
+		t.Errorf("redelivered: %+v", d)
+	}
+}
+
+func TestCrashBetweenCallAndSettle(t *testing.T) {
+	url := migrated(t)
+	s := newStand(t, url, "a")
+	func() {
+		defer func() { _ = recover() }()
+		s.says = func(context.Context, delivery.Parcel) *partner.Error { panic("crash") }
+		s.handle(message("P1", 9, "A"))
+	}()
+	other := newStand(t, url, "b")
+	other.refuse(partner.Exists, "2102")
+	if r := other.handle(message("P1", 9, "A")); !errors.Is(r.Err, worker.ErrBusy) {
+		t.Errorf("while the lease lives: %+v", r)
+	}
+	conn := connect(t, url)
+	if _, err := conn.Exec(t.Context(), "update deliveries set lease_until = now()"); err != nil {
+		t.Fatal(err)
+	}
+	if d := delivered(t, other.handle(message("P1", 9, "A"))); d.Outcome != event.Delivered || d.Attempts != 2 {
+		t.Errorf("redelivered: %+v", d)
+	}
+}
+
+func TestCallsEndBeforeHalfTheLease(t *testing.T) {
+	s := newStand(t, migrated(t), "a")
+	before := time.Now()
+	s.says = func(ctx context.Context, _ delivery.Parcel) *partner.Error {
+		deadline, ok := ctx.Deadline()
+		if !ok || !deadline.Before(before.Add(s.Ledger.Lease/2)) {
+			t.Errorf("deadline %s after the start, of a lease of %s", deadline.Sub(before), s.Ledger.Lease)
+		}
+		return nil
+	}
+	delivered(t, s.handle(message("P1", 9, "A")))
+}
+
+func TestDatabaseAway(t *testing.T) {
+	server := pgtest.Server(t)
+	url := server.URL("postgres")
+	if err := store.Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	s := newStand(t, url, "a")
+	// Away between call and settle: what the partner said is not lost.
+	s.says = func(context.Context, delivery.Parcel) *partner.Error {
+		if err := errors.Join(server.Stop(), server.Start(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		return nil
+	}
+	if d := delivered(t, s.handle(message("P1", 9, "A"))); d.Attempts != 1 {
+		t.Errorf("settled after the restart: %+v", d)
+	}
+	// Away before the claim: nobody's fault, and nothing is sent.
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if r := s.handle(message("P2", 9, "A")); !is[*worker.OutageError](r.Err) {
+		t.Errorf("claim without a database: %v", r.Err)
+	}
+	s.wantSent(1)
+}
+
+func TestForeignAndDamagedRecords(t *testing.T) {
+	s := newStand(t, migrated(t), "a")
+	odd := message("P1", 9, "A")
+	odd.SetHeader(event.HeaderDigest, "nul\x00")
+	results := s.Handle(t.Context(), []event.Message{
+		{Topic: event.Validated(order.ICBU), Key: "icbu:P0", Value: []byte("A")}, message("P2", 9, "bad"), odd, message("P3", 9, "A"),
+	})
+	wantPermanent(t, results[0], "missing_field", "")
+	wantPermanent(t, results[1], "bad_amount", "")
+	wantPermanent(t, results[2], worker.DBData, "")
+	delivered(t, results[3])
+	s.wantSent(1)
+}
+
+// requests gives what the ledger keeps of requests.
+func requests(t testing.TB, url string) []string {
+	t.Helper()
+	rows, err := connect(t, url).Query(t.Context(), "select request from deliveries where request is not null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts []string
+	for _, request := range all {
+		texts = append(texts, string(request))
+	}
+	return texts
+}
+
+func connect(t testing.TB, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
