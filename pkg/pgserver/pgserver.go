@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -83,17 +84,28 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.run != nil && s.run.alive() {
 		return nil
 	}
-	r, err := s.launch()
-	if err != nil {
-		return fmt.Errorf("start postgresql: %w", err)
-	}
-	s.run = r
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
-	if err := s.answers(ctx, r); err != nil {
-		return errors.Join(fmt.Errorf("start postgresql: %w", err), r.stop(syscall.SIGINT))
+	for {
+		r, err := s.launch()
+		if err != nil {
+			return fmt.Errorf("start postgresql: %w", err)
+		}
+		s.run = r
+		err = s.answers(ctx, r)
+		if err == nil {
+			return nil
+		}
+		err = errors.Join(fmt.Errorf("start postgresql: %w", err), r.stop(syscall.SIGINT))
+		// After a kill the orphans of the former server need a moment to see that they are.
+		if !strings.Contains(r.lastWords(), "old server processes") || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
-	return nil
 }
 
 // Stop ends the server fast, rolling back what is open; data is safe. Start may be called again.

@@ -44,6 +44,15 @@ func TestStopStartKeepsData(t *testing.T) {
 func TestKilledPostmasterRecovers(t *testing.T) {
 	s := pgtest.Server(t)
 	exec1(t, s.URL("postgres"), "create table kept (n int); insert into kept values (7); checkpoint")
+	busy, err := pgx.Connect(t.Context(), s.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	asleep := make(chan error, 1)
+	go func() {
+		_, err := busy.Exec(t.Context(), "select pg_sleep(1)") // it outlives its postmaster for a moment
+		asleep <- err
+	}()
 	if err := s.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -53,6 +62,9 @@ func TestKilledPostmasterRecovers(t *testing.T) {
 	}
 	if n := queryInt(t, s.URL("postgres"), "select n from kept"); n != 7 {
 		t.Errorf("n = %d", n)
+	}
+	if err := <-asleep; err == nil {
+		t.Error("a statement outlived the server")
 	}
 }
 

@@ -149,10 +149,10 @@ const (
 func TestDeliveredOrder(t *testing.T) {
 	s := openShelf(t)
 	s.apply(validated("icbu:P1", 1, "a"))
-	s.want(statesSQL, "validated 1 0 101.1")
+	s.want(statesSQL, "validated 1 0 101.10")
 	s.want(endsSQL, "1 -")
 	s.apply(delivery("icbu:P1", 1, "a", event.Delivered))
-	s.want(statesSQL, "delivered 1 1 101.1")
+	s.want(statesSQL, "delivered 1 1 101.10")
 	s.want(endsSQL, "1 delivered")
 	s.want(stepsSQL, "1 received", "1 validated", "1 delivered")
 	s.want(`select line_no, name, quantity::text from order_lines order by line_no`, "1 tea a 2", "2 cup <nil>")
@@ -163,7 +163,7 @@ func TestDeliveredOrder(t *testing.T) {
 	s.want(`select count(*) from orders where position('content'::bytea in payload) > 0 or position('138'::bytea in personal) > 0
 		or phone_pseudonym not like 'p.%'`, "0")
 	found, err := s.store.OrdersByNumber(t.Context(), "X1")
-	if err != nil || len(found) != 1 || found[0].Total != "101.1" || found[0].DeliveredTotal != "100.10" {
+	if err != nil || len(found) != 1 || found[0].Total != "101.10" || found[0].DeliveredTotal != "100.10" {
 		t.Errorf("by number: %+v %v", found, err)
 	}
 	if _, err := s.store.Order(t.Context(), "icbu:P2"); !errors.Is(err, store.ErrNotFound) {
@@ -193,7 +193,7 @@ func TestRefusedNewerPushLeavesTheAcceptedOne(t *testing.T) {
 	s := openShelf(t)
 	s.apply(refused("icbu:P1", 2, "b", 0))
 	s.apply(validated("icbu:P1", 1, "a"), delivery("icbu:P1", 1, "a", event.Delivered))
-	s.want(statesSQL, "delivered 1 1 101.1")
+	s.want(statesSQL, "delivered 1 1 101.10")
 	s.want(endsSQL, "1 delivered", "2 parked")
 	s.want(letterSQL, "validate bad_amount open")
 }
@@ -203,9 +203,9 @@ func TestEqualPushLeavesTheStateAlone(t *testing.T) {
 	s.apply(validated("icbu:P1", 1, "a"))
 	s.apply(delivery("icbu:P1", 1, "a", event.Delivered))
 	s.apply(validated("icbu:P1", 2, "a"))
-	s.want(statesSQL, "delivered 2 1 101.1")
+	s.want(statesSQL, "delivered 2 1 101.10")
 	s.apply(delivery("icbu:P1", 2, "a", event.Duplicate))
-	s.want(statesSQL, "delivered 2 1 101.1")
+	s.want(statesSQL, "delivered 2 1 101.10")
 	s.want(endsSQL, "1 delivered", "2 duplicate")
 	s.want(`select step from order_events where revision & 1023 = 2 order by at`, "received", "validated", "duplicate")
 	if document, err := s.store.Document(t.Context(), s.keys, "icbu:P1"); err != nil || string(document) != `{"content":"a"}` {
@@ -218,11 +218,11 @@ func TestEqualPushOfAParkedOrderStaysParked(t *testing.T) {
 	s.apply(validated("icbu:P1", 1, "a"))
 	s.apply(rejected("icbu:P1", 1, "a", 0))
 	s.apply(validated("icbu:P1", 2, "a"))
-	s.want(statesSQL, "parked 2 0 101.1")
+	s.want(statesSQL, "parked 2 0 101.10")
 	s.apply(validated("icbu:P1", 3, "a"))
-	s.want(statesSQL, "parked 3 0 101.1")
+	s.want(statesSQL, "parked 3 0 101.10")
 	s.apply(delivery("icbu:P1", 2, "a", event.Delivered))
-	s.want(statesSQL, "delivered 3 2 101.1")
+	s.want(statesSQL, "delivered 3 2 101.10")
 	s.want(endsSQL, "1 parked", "2 delivered", "3 -")
 }
 
@@ -236,7 +236,7 @@ func TestProcurementEndsPersisted(t *testing.T) {
 	s.apply(refused("procurement:1", 3, "c", 0))
 	s.want(endsSQL, "1 persisted", "2 duplicate", "3 parked", "4 persisted")
 	s.apply(late)
-	s.want(statesSQL, "persisted 4 0 102.1")
+	s.want(statesSQL, "persisted 4 0 102.10")
 	s.want(endsSQL, "1 persisted", "2 duplicate", "3 superseded", "4 persisted")
 	s.want(letterSQL, "validate bad_amount superseded")
 	s.want(`select step from order_events where revision & 1023 = 3 order by step`, "received", "refused", "replayed", "superseded", "validated")
@@ -247,11 +247,11 @@ func TestOlderRevisionNeverOverwrites(t *testing.T) {
 	s := openShelf(t)
 	s.apply(validated("mall:S:1", 5, "new"))
 	s.apply(validated("mall:S:1", 4, "a"), delivery("mall:S:1", 4, "a", event.Superseded))
-	s.want(statesSQL, "validated 5 0 103.1")
+	s.want(statesSQL, "validated 5 0 103.10")
 	s.want(endsSQL, "4 superseded", "5 -")
 	s.apply(delivery("mall:S:1", 5, "new", event.Delivered))
 	s.apply(delivery("mall:S:1", 4, "a", event.Delivered)) // a late call that the partner took all the same
-	s.want(statesSQL, "delivered 5 5 103.1")
+	s.want(statesSQL, "delivered 5 5 103.10")
 	s.want(endsSQL, "4 delivered", "5 delivered")
 }
 
@@ -259,7 +259,7 @@ func TestReplayOfALetter(t *testing.T) {
 	s := openShelf(t)
 	s.apply(validated("icbu:P1", 1, "a"))
 	s.apply(rejected("icbu:P1", 1, "a", 0))
-	s.want(statesSQL, "parked 1 0 101.1")
+	s.want(statesSQL, "parked 1 0 101.10")
 	if _, err := s.conn.Exec(t.Context(), `update dead_letters set sent_replays = 1`); err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +276,7 @@ func TestReplayOfALetter(t *testing.T) {
 	fixed.Meta.ReplayJob = "2"
 	s.apply(fixed)
 	s.want(letterSQL, "okkisync partner_conflict fixed")
-	s.want(statesSQL, "delivered 1 1 101.1")
+	s.want(statesSQL, "delivered 1 1 101.10")
 	s.want(`select step, dedupe from order_events where step in ('dead_lettered', 'replayed') order by step, dedupe`,
 		"dead_lettered okkisync icbu.validated.v1 0", "dead_lettered okkisync icbu.validated.v1 1", "replayed 2")
 }
@@ -288,7 +288,7 @@ func TestDiscard(t *testing.T) {
 	if err := s.Discard(t.Context(), 1, "ops", "sold by hand"); err != nil {
 		t.Fatal(err)
 	}
-	s.want(statesSQL, "discarded 1 0 101.1")
+	s.want(statesSQL, "discarded 1 0 101.10")
 	s.want(endsSQL, "1 discarded")
 	s.want(`select state, discarded_by, discard_reason from dead_letters`, "discarded ops sold by hand")
 	s.want(`select who, action, object, reason from audit`, "ops discard letter 1 sold by hand")

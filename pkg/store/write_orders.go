@@ -247,10 +247,11 @@ func searchable(numbers []string) []string {
 	return kept
 }
 
+// amount is the exact text of an amount, with the places that it was sent with.
 func amount(d decimal.NullDecimal) *string {
 	if !d.Valid {
 		return nil
 	}
-	text := d.Decimal.String()
+	text := d.Decimal.StringFixed(max(0, -d.Decimal.Exponent()))
 	return &text
 }
