@@ -93,7 +93,7 @@ func (s *stack) open(orders []pushed) int {
 // partner took an order twice unless its call was cut by the kill.
 func TestKilledWorkers(t *testing.T) {
 	const lanes, inFlight = 32, 2
-	onEachBroker(t, func(s *stack) {
+	onEachBroker(t, func(t *testing.T, s *stack) {
 		for i, victim := range workers {
 			s.faults(`{"partner":"okki","delay_ms":1500},{"partner":"ezr","delay_ms":1500}`)
 			orders := mixed(fmt.Sprintf("K%d", i), 2000)
@@ -122,7 +122,7 @@ func TestKilledWorkers(t *testing.T) {
 
 // PostgreSQL is away for 20 s while pushes go on: they are accepted, nothing is dead-lettered, and everything is there after.
 func TestPostgreSQLAway(t *testing.T) {
-	onEachBroker(t, func(s *stack) {
+	onEachBroker(t, func(t *testing.T, s *stack) {
 		before := mixed("D0", 50)
 		s.pushAll(before)
 		s.waitFinal(patience, before)
@@ -156,7 +156,7 @@ func TestPostgreSQLAway(t *testing.T) {
 // Kafka is frozen: each sender is told to come again within 5 s in its own dialect, and readiness is red. After the thaw
 // the senders push again, and nothing is lost or doubled.
 func TestFrozenKafka(t *testing.T) {
-	onEachBroker(t, func(s *stack) {
+	onEachBroker(t, func(t *testing.T, s *stack) {
 		before := mixed("F0", 50)
 		s.pushAll(before)
 		s.waitFinal(patience, before)

@@ -15,7 +15,7 @@ import (
 
 // What each sender is told when its push cannot be believed or read, and that it is kept in quarantine with its cause.
 func TestRefusedPushes(t *testing.T) {
-	onEachBroker(t, func(s *stack) {
+	onEachBroker(t, func(t *testing.T, s *stack) {
 		icbu, mall := icbuOrder("P100", "100.01"), mallOrder("HQS0001", "R100", "100.01")
 		args := batch([]pushed{mall})
 		icbuURL := s.ingest + "/icbu/okki/orders?"
@@ -106,7 +106,7 @@ func TestRefusedPushes(t *testing.T) {
 			}
 			return nil
 		})
-	})
+	}, "QUARANTINE_RATE=1000")
 }
 
 func manyMall(shop, prefix string, n int) []pushed {
@@ -119,7 +119,7 @@ func manyMall(shop, prefix string, n int) []pushed {
 
 // One bad order among a hundred: the others arrive, it lies in validate's dead letters with its code and the field's path.
 func TestOneBadOrderAmongAHundred(t *testing.T) {
-	onEachBroker(t, func(s *stack) {
+	onEachBroker(t, func(t *testing.T, s *stack) {
 		orders := manyMall("HQS0001", "B", 100)
 		bad := orders[42]
 		orders[42].body = strings.Replace(bad.body, `"TotalMoney":`+bad.total, `"TotalMoney":`+bad.total+`1`, 1)
@@ -137,7 +137,7 @@ func TestOneBadOrderAmongAHundred(t *testing.T) {
 
 // An order that OKKI refuses for good lies in okkisync's dead letters with OKKI's code, and its bytes are what was sent.
 func TestOrderThatOKKIRefuses(t *testing.T) {
-	onEachBroker(t, func(s *stack) {
+	onEachBroker(t, func(t *testing.T, s *stack) {
 		bad, good := icbuOrder("P200", "200.02"), icbuOrder("P201", "201.03")
 		s.faults(`{"partner":"okki","order_no":"P200","code":15,"sub_code":"isv.invalid-parameter:amount","sub_msg":"王小明 13900001111"}`)
 		s.push(bad, good)
@@ -169,7 +169,7 @@ func headers(m kafka.Message) map[string]string {
 
 // OKKI fails three times: the fourth call delivers, and nothing is dead-lettered.
 func TestOKKIFailsThreeTimes(t *testing.T) {
-	onEachBroker(t, func(s *stack) {
+	onEachBroker(t, func(t *testing.T, s *stack) {
 		o := icbuOrder("P300", "300.03")
 		s.faults(`{"partner":"okki","order_no":"P300","status":500,"times":3}`)
 		s.push(o)
@@ -185,7 +185,7 @@ func TestOKKIFailsThreeTimes(t *testing.T) {
 
 // A body of exactly 1 MiB passes through every hop of its way, the dead letters included.
 func TestLargestBody(t *testing.T) {
-	onEachBroker(t, func(s *stack) {
+	onEachBroker(t, func(t *testing.T, s *stack) {
 		const limit = 1 << 20
 		fill := func(build func(pad string) pushed) pushed {
 			o := build("")

@@ -15,7 +15,7 @@ import (
 // The signature vectors of protocols 2.5 and 4.1 are accepted as they stand, through the real endpoints: their dates lie
 // years back, so the window is a century.
 func TestPublishedVectors(t *testing.T) {
-	onEachBroker(t, func(s *stack) {
+	onEachBroker(t, func(t *testing.T, s *stack) {
 		spi := func(sign string) string {
 			query := url.Values{
 				"method": {"qimen.alibaba.okki.customer.order.create"}, "app_key": {"12345678"}, "timestamp": {"2024-03-01 12:00:00"},
@@ -51,7 +51,7 @@ func TestPublishedVectors(t *testing.T) {
 // The three contracts' own examples, signed and sent by the command line, reach the partners' stand-ins and PostgreSQL with
 // totals equal to the last digit. The mall's dates of 2019 are moved into the allowed year.
 func TestSeedExamples(t *testing.T) {
-	onEachBroker(t, func(s *stack) {
+	onEachBroker(t, func(t *testing.T, s *stack) {
 		examples := filepath.Join(root(), "schemas", "examples")
 		var files []string
 		for _, source := range []string{"icbu", "procurement", "mall"} {

@@ -33,9 +33,9 @@ type stack struct {
 }
 
 // onEachBroker runs a journey on kfake and on a real Apache Kafka, each time in a stack of its own.
-func onEachBroker(t *testing.T, journey func(s *stack), settings ...string) {
+func onEachBroker(t *testing.T, journey func(t *testing.T, s *stack), settings ...string) {
 	for _, kind := range brokerKinds {
-		t.Run(kind.name, func(t *testing.T) { journey(startStack(t, kind.start, settings...)) })
+		t.Run(kind.name, func(t *testing.T) { journey(t, startStack(t, kind.start, settings...)) })
 	}
 }
 
