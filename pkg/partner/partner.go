@@ -4,6 +4,7 @@ package partner
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -47,10 +48,12 @@ func (e *Error) Unwrap() error { return e.Err }
 // maxCode bounds a partner's code, in bytes; documented ones stay far below.
 const maxCode = 64
 
-// SafeCode gives back a code in the shape that partners document (letters, digits, ".", "_", "-"). Anything else may quote
-// what it should not and becomes "unprintable-code".
+// SafeCode gives back a code in the shape that partners document (letters, digits, ".", "_", "-"). What follows a colon is
+// dropped: TOP names the parameter there, as in "isv.invalid-parameter:amount". Anything else may quote what it should not
+// and becomes "unprintable-code".
 func SafeCode(code string) string {
-	if len(code) > maxCode {
+	given := code
+	if code, _, _ = strings.Cut(code, ":"); len(code) > maxCode || code == "" && given != "" {
 		return "unprintable-code"
 	}
 	for i := range len(code) {

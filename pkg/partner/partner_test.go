@@ -13,6 +13,8 @@ func TestSafeCode(t *testing.T) {
 		"":                             "",
 		"0":                            "0",
 		"isv.order-already-exists":     "isv.order-already-exists",
+		"isv.invalid-parameter:amount": "isv.invalid-parameter",
+		":amount":                      "unprintable-code",
 		"F_01":                         "F_01",
 		"张三 13122136787":               "unprintable-code",
 		"code with blanks":             "unprintable-code",
