@@ -13,10 +13,10 @@ type PushID [16]byte
 // NewPushID makes the id of a push received at the given time.
 func NewPushID(at time.Time) PushID {
 	var id PushID
-	_, _ = rand.Read(id[6:])                                       // never fails: the runtime ends the process instead
-	binary.BigEndian.PutUint32(id[:4], uint32(at.UnixMilli()>>16)) //nolint:gosec // the upper 32 of 48 bits
-	binary.BigEndian.PutUint16(id[4:6], uint16(at.UnixMilli()))    //nolint:gosec // the lower 16
-	id[6], id[8] = id[6]&0x0f|0x70, id[8]&0x3f|0x80                // version 7, variant 10
+	_, _ = rand.Read(id[6:]) // never fails: the runtime ends the process instead
+	binary.BigEndian.PutUint32(id[:4], uint32(at.UnixMilli()>>16))
+	binary.BigEndian.PutUint16(id[4:6], uint16(at.UnixMilli()))
+	id[6], id[8] = id[6]&0x0f|0x70, id[8]&0x3f|0x80 // version 7, variant 10
 	return id
 }
 

@@ -72,7 +72,7 @@ func Mint(keys Keys, r Receipt) string {
 	b = append(b, writer.id...)
 	b = append(b, r.PushID[:]...)
 	b = append(b, sourceByte(r.Source), flags(r))
-	b = binary.AppendUvarint(b, uint64(r.ReceivedAt.UnixMilli())) //nolint:gosec // after 1970
+	b = binary.AppendUvarint(b, uint64(r.ReceivedAt.UnixMilli()))
 	b = appendRecords(b, r.Records)
 	b = append(b, mac(writer.secret, b)...)
 	return base64.RawURLEncoding.EncodeToString(b)
@@ -115,7 +115,7 @@ func parseBody(b []byte) (Receipt, error) {
 	if n <= 0 || ms > maxUnixMilli {
 		return Receipt{}, ErrInvalid
 	}
-	r.ReceivedAt = time.UnixMilli(int64(ms)).UTC() //nolint:gosec // bounded above
+	r.ReceivedAt = time.UnixMilli(int64(ms)).UTC()
 	if r.Records, ok = parseRecords(b[2+n:]); !ok {
 		return Receipt{}, ErrInvalid
 	}

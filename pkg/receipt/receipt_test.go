@@ -172,7 +172,7 @@ func TestPushIDs(t *testing.T) {
 	if id == receipt.NewPushID(at) {
 		t.Error("two ids are equal")
 	}
-	if !(id.String() < later.String()) {
+	if id.String() >= later.String() {
 		t.Errorf("%s does not sort before %s", id, later)
 	}
 	if !regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`).MatchString(id.String()) {

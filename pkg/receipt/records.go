@@ -11,7 +11,7 @@ func appendRecords(b []byte, records []Record) []byte {
 	b = binary.AppendUvarint(b, uint64(len(records)))
 	var last lastOffsets
 	for _, r := range records {
-		b = binary.AppendUvarint(b, uint64(uint32(r.Partition))) //nolint:gosec // partitions count from 0
+		b = binary.AppendUvarint(b, uint64(uint32(r.Partition)))
 		b = binary.AppendVarint(b, r.Offset-last.of(r.Partition))
 		last.set(r)
 	}

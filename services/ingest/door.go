@@ -115,7 +115,8 @@ func (d *door) carryOut(p *push, contract dialect, v verdict) reply {
 	r := reply{answer: v.answer(), outcome: v.outcome}
 	if len(v.messages) > 0 || v.receipt {
 		r.receipt = receipt.Mint(d.keys, receipt.Receipt{
-			PushID: p.id, Source: p.source, ReceivedAt: p.at, Quarantined: v.receipt, Records: placed})
+			PushID: p.id, Source: p.source, ReceivedAt: p.at, Quarantined: v.receipt, Records: placed,
+		})
 	}
 	return r
 }

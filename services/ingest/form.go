@@ -42,15 +42,6 @@ func parseForm(text []byte) (fields, error) {
 	return all, nil
 }
 
-// parseQuery reads the query of a URL; one that is no form has no fields.
-func parseQuery(raw string) fields {
-	all, err := parseForm([]byte(raw))
-	if err != nil {
-		return nil
-	}
-	return all
-}
-
 func (all fields) get(name []byte) ([]byte, bool) {
 	for i := range all {
 		if bytes.Equal(all[i].name, name) {

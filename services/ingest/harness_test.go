@@ -53,8 +53,10 @@ type ingest struct {
 func settings(broker *bustest.Broker) *Settings {
 	return &Settings{
 		Kafka: broker.Settings,
-		OKKI: okki.Settings{URL: "http://127.0.0.1:1/router/rest", SignMethod: "md5",
-			Credentials: okki.Credentials{AppKey: "k", AppSecret: "s"}},
+		OKKI: okki.Settings{
+			URL: "http://127.0.0.1:1/router/rest", SignMethod: "md5",
+			Credentials: okki.Credentials{AppKey: "k", AppSecret: "s"},
+		},
 		Receipt: receipt.Settings{Keys: receiptKey},
 		Ingest: Door{
 			ICBUSecrets:       icbuKey + "=former," + icbuKey + "=" + icbuSecret + ",87654321=other",
@@ -152,13 +154,17 @@ func (in *ingest) post(path, contentType string, content []byte) toldAnswer {
 	return in.do(in.request(http.MethodPost, path, contentType, content))
 }
 
-const jsonType = "application/json;charset=utf-8"
-const formType = "application/x-www-form-urlencoded"
+const (
+	jsonType = "application/json;charset=utf-8"
+	formType = "application/x-www-form-urlencoded"
+)
 
 // icbuAddress is the address of an ICBU call made at a time and signed by a secret.
 func icbuAddress(key, secret string, at time.Time, contentType string, content []byte) string {
-	query := url.Values{"method": {okki.Method}, "app_key": {key}, "timestamp": {at.In(source.Zone).Format(source.TimeLayout)},
-		"v": {"2.0"}, "format": {"json"}, "sign_method": {"md5"}}
+	query := url.Values{
+		"method": {okki.Method}, "app_key": {key}, "timestamp": {at.In(source.Zone).Format(source.TimeLayout)},
+		"v": {"2.0"}, "format": {"json"}, "sign_method": {"md5"},
+	}
 	signed := icbu.SPIRequest{RawQuery: query.Encode(), Header: http.Header{"Content-Type": {contentType}}, Body: content}
 	query.Set("sign", icbu.SignSPI(secret, signed))
 	return icbuPath + "?" + query.Encode()
@@ -178,8 +184,10 @@ func (in *ingest) pushProcurement(contentType string, content []byte) toldAnswer
 // mallForm is EZR's form, signed at a time.
 func mallForm(app, token, method string, at time.Time, args string) []byte {
 	timestamp := at.In(source.Zone).Format(mall.TimestampLayout)
-	return []byte(url.Values{"AppId": {app}, "Timestamp": {timestamp}, "AppSystem": {"shop"}, "Args": {args},
-		"Sign": {mall.Sign(method, app, timestamp, token)}}.Encode())
+	return []byte(url.Values{
+		"AppId": {app}, "Timestamp": {timestamp}, "AppSystem": {"shop"}, "Args": {args},
+		"Sign": {mall.Sign(method, app, timestamp, token)},
+	}.Encode())
 }
 
 func (in *ingest) pushMall(args string) toldAnswer {
@@ -232,7 +240,7 @@ func golden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name+".golden")
 	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil { //nolint:gosec // a test's own file
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

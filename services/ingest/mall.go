@@ -52,31 +52,26 @@ func (d *mallDialect) judge(p *push) verdict {
 	kind := readContentType(p.request.Header.Get("Content-Type"))
 	call, err := readMallCall(p, kind)
 	if err != nil {
-		return mallRefusal(badJSON, mallBadJSON, nil)
+		return mallRefusal(mallBadJSON, nil)
 	}
-	app, why := d.verify(p, call)
-	switch why {
-	case unknownApp:
-		return mallRefusal(why, mallUnknownApp, nil)
-	case badSignature:
-		return mallRefusal(why, mallBadSign, nil)
-	case stale:
-		return mallRefusal(why, mallClock, nil)
+	app, status := d.verify(p, call)
+	if status != mallSuccess {
+		return mallRefusal(status, nil)
 	}
 	signer := (*mallSigner)(&app)
 	args, err := kind.utf8(call.args)
 	if err == nil && len(bytes.TrimSpace(args)) == 0 {
-		return mallRefusal(badBatch, mallEmpty, signer)
+		return mallRefusal(mallEmpty, signer)
 	}
 	if err == nil {
 		err = source.Check(args)
 	}
 	if err != nil {
-		return mallRefusal(badJSON, mallBadJSON, signer)
+		return mallRefusal(mallBadJSON, signer)
 	}
 	items, status := splitBatch(args)
 	if status != mallSuccess {
-		return mallRefusal(mallCause(status), status, signer)
+		return mallRefusal(status, signer)
 	}
 	v := verdict{
 		messages: make([]event.Message, len(items)), outcome: outcomeAccepted,
@@ -125,7 +120,7 @@ func readMallCall(p *push, kind contentType) (mallCall, error) {
 }
 
 // verify finds the token that signed the call. Every token of the AppId is tried; an unknown one takes the same time.
-func (d *mallDialect) verify(p *push, call mallCall) (mallApp, cause) {
+func (d *mallDialect) verify(p *push, call mallCall) (mallApp, mallStatus) {
 	signer, known, signed := d.nobody, false, false
 	for _, app := range d.apps {
 		if app.id != call.appID {
@@ -138,16 +133,16 @@ func (d *mallDialect) verify(p *push, call mallCall) (mallApp, cause) {
 	}
 	if !known {
 		mall.VerifySign(d.nobody.method, call.appID, call.timestamp, d.nobody.token, call.sign)
-		return mallApp{}, unknownApp
+		return mallApp{}, mallUnknownApp
 	}
 	if !signed {
-		return mallApp{}, badSignature
+		return mallApp{}, mallBadSign
 	}
 	at, err := mall.ParseTimestamp(call.timestamp)
 	if err != nil || !source.Fresh(at, p.at, d.window) {
-		return mallApp{}, stale
+		return mallApp{}, mallClock
 	}
-	return signer, ""
+	return signer, mallSuccess
 }
 
 // splitBatch takes the batch apart and applies the rules of a batch. Orders without ShopCode or Code are in nobody's way:

@@ -30,11 +30,20 @@ var (
 	mallTwice       = mallStatus{1200, "订单编号重复"}
 )
 
-func mallCause(status mallStatus) cause {
-	if status == mallBadJSON {
+// cause is why a push answered so is in quarantine.
+func (s mallStatus) cause() cause {
+	switch s {
+	case mallUnknownApp:
+		return unknownApp
+	case mallBadSign:
+		return badSignature
+	case mallClock:
+		return stale
+	case mallBadJSON:
 		return badJSON
+	default:
+		return badBatch
 	}
-	return badBatch
 }
 
 // mallSigner signs an answer as its caller signed the call, or not at all when it is nil. Only a caller whose signature
@@ -42,7 +51,8 @@ func mallCause(status mallStatus) cause {
 type mallSigner mallApp
 
 // mallRefusal is an answer with a status other than success. With a signer the caller is proven.
-func mallRefusal(why cause, status mallStatus, signer *mallSigner) verdict {
+func mallRefusal(status mallStatus, signer *mallSigner) verdict {
+	why := status.cause()
 	return verdict{cause: why, trusted: signer != nil, outcome: string(why), answer: told(mallAnswer(status, 0, signer))}
 }
 

@@ -17,15 +17,19 @@ type metrics struct {
 func newMetrics(registry prometheus.Registerer) *metrics {
 	m := &metrics{
 		pushes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "orderflow_ingest_pushes_total", Help: "Pushes by source and by what their sender was told."}, []string{"source", "outcome"}),
+			Name: "orderflow_ingest_pushes_total", Help: "Pushes by source and by what their sender was told.",
+		}, []string{"source", "outcome"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "orderflow_ingest_request_seconds", Help: "Time from a push's headers to its answer.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}, []string{"source"}),
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"source"}),
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "orderflow_ingest_in_flight", Help: "Pushes being judged or written."}, []string{"source"}),
+			Name: "orderflow_ingest_in_flight", Help: "Pushes being judged or written.",
+		}, []string{"source"}),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "orderflow_ingest_quarantine_dropped_total",
-			Help: "Refused requests of unproven senders that were counted but not kept."}, []string{"source", "cause"}),
+			Help: "Refused requests of unproven senders that were counted but not kept.",
+		}, []string{"source", "cause"}),
 	}
 	for _, s := range order.Sources { // so that a rate is seen from the first event on
 		for _, why := range causes {

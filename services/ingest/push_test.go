@@ -158,8 +158,10 @@ func TestFullBatch(t *testing.T) {
 
 func TestFormScene(t *testing.T) {
 	in := start(t)
-	content := []byte(url.Values{"ali_order_no": {"P 7+é"}, "amount": {"100.00"}, "refer": {""},
-		"order_product_list": {`[{"amount":"100.00","duration":24}]`}, "extend_fields": {`[{'"a'":1}]`}}.Encode())
+	content := []byte(url.Values{
+		"ali_order_no": {"P 7+é"}, "amount": {"100.00"}, "refer": {""},
+		"order_product_list": {`[{"amount":"100.00","duration":24}]`}, "extend_fields": {`[{'"a'":1}]`},
+	}.Encode())
 	a := in.pushICBU(formType, content)
 	_, records := in.receipt(a)
 	const want = `{"ali_order_no":"P 7+é","amount":"100.00","extend_fields":"[{'\"a'\":1}]",` +

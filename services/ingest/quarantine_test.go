@@ -76,16 +76,20 @@ func TestRefusedRequestsAreKept(t *testing.T) {
 		content  string
 		contains bool
 	}{
-		{badSignature, order.ICBU, string(signed), false}, {stale, order.ICBU, string(signed), false},
-		{unknownApp, order.ICBU, string(signed), false}, {badJSON, order.ICBU, `{"a":`, false},
-		{missingOrderNo, order.ICBU, `{"a":1}`, false}, {unknownToken, order.Procurement, `{"order":1}`, false},
-		{unknownApp, order.Mall, string(form), false}, {badBatch, order.Mall, "0000128092", true},
+		{badSignature, order.ICBU, string(signed), false},
+		{stale, order.ICBU, string(signed), false},
+		{unknownApp, order.ICBU, string(signed), false},
+		{badJSON, order.ICBU, `{"a":`, false},
+		{missingOrderNo, order.ICBU, `{"a":1}`, false},
+		{unknownToken, order.Procurement, `{"order":1}`, false},
+		{unknownApp, order.Mall, string(form), false},
+		{badBatch, order.Mall, "0000128092", true},
 		{badJSON, order.Mall, "0000128092", true},
 	} {
 		found := false
 		for _, m := range in.quarantined(c.why) {
 			value := string(m.Value)
-			if m.Key != string(c.source) || (value != c.content && !(c.contains && strings.Contains(value, c.content))) {
+			if m.Key != string(c.source) || (value != c.content && (!c.contains || !strings.Contains(value, c.content))) {
 				continue
 			}
 			found = true

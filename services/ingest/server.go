@@ -100,10 +100,14 @@ type reply struct {
 
 // Replies that belong to no contract. A wrong token gets notFound too: it must look like any address that does not exist.
 var (
-	notFound = reply{answer: answer{http.StatusNotFound,
-		[]byte(`{"error":{"code":"not_found","message":"there is nothing at this address"}}`)}}
-	wrongMethod = reply{answer: answer{http.StatusMethodNotAllowed,
-		[]byte(`{"error":{"code":"method_not_allowed","message":"use another method"}}`)}}
+	notFound = reply{answer: answer{
+		http.StatusNotFound,
+		[]byte(`{"error":{"code":"not_found","message":"there is nothing at this address"}}`),
+	}}
+	wrongMethod = reply{answer: answer{
+		http.StatusMethodNotAllowed,
+		[]byte(`{"error":{"code":"method_not_allowed","message":"use another method"}}`),
+	}}
 )
 
 func send(w http.ResponseWriter, r reply) {

@@ -48,7 +48,7 @@ type pending struct {
 // acceptance. The context is not the request's: a sender that hangs up must not fail the batch that others wait for.
 func write(client *kgo.Client, messages ...event.Message) *pending {
 	p := &pending{records: make([]*kgo.Record, len(messages)), done: make(chan struct{})}
-	p.left.Store(int32(len(messages))) //nolint:gosec // at most 100
+	p.left.Store(int32(len(messages)))
 	for i := range messages {
 		p.records[i] = bus.ToRecord(messages[i])
 	}
