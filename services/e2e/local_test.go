@@ -85,8 +85,10 @@ func TestMakeRun(t *testing.T) {
 	local.env = append(local.env, "DEMO=0")
 	local.start()
 	eventually(t, patience, "local comes up again in the same folder", func() error {
-		_, err := os.Stat(filepath.Join(dir, ".local", "env"))
-		return err
+		if n := strings.Count(printed(), "\norderflow is up"); n != 2 {
+			return fmt.Errorf("it was up %d times", n)
+		}
+		return nil
 	})
 	kept := sh(t, dir, `source .local/env; psql -At "$DATABASE_URL" -c "select count(*) from orders where state in ('delivered', 'persisted')"`)
 	if n, err := strconv.Atoi(strings.TrimSpace(kept)); err != nil || n < 3 {
