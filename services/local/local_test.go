@@ -85,6 +85,7 @@ func TestGracefulStop(t *testing.T) {
 		r := start(t, t.TempDir())
 		r.up()
 		r.signal(signal)
+		_ = r.cmd.Process.Signal(signal) // as who sends to a process and to its group
 		if code := r.ended(); code != 0 {
 			t.Errorf("%v: exit status %d", signal, code)
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"orderflow/pkg/boot"
 )
@@ -29,9 +30,9 @@ func main() {
 	out := newConsole(os.Stdout)
 	go func() {
 		<-signals
-		out.say("local", "stopping")
+		out.say("local", "stopping (once more to end at once)")
 		stop()
-		<-signals
+		awaitSecond(signals)
 		os.Exit(1) // the services end with their pipe
 	}()
 	err := run(ctx, cfg, out)
@@ -42,6 +43,18 @@ func main() {
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "local: %v\n", err)
 		os.Exit(1)
+	}
+}
+
+// awaitSecond waits for a signal that means another one: those who send to a process and to its group send twice.
+func awaitSecond(signals <-chan os.Signal) {
+	for echo := time.After(time.Second); ; {
+		select {
+		case <-signals:
+		case <-echo:
+			<-signals
+			return
+		}
 	}
 }
 
