@@ -61,17 +61,17 @@ func TestLimiter(t *testing.T) {
 		}
 		return n
 	}
-	if got := kept(order.ICBU, "10.0.0.1:1", 100); got != 10 {
-		t.Errorf("a burst keeps %d, want 10", got)
+	if got := kept(order.ICBU, "10.0.0.1:1", 100); got != 50 {
+		t.Errorf("a burst keeps %d, want 50", got)
 	}
 	if got := kept(order.ICBU, "10.0.0.1:2", 100); got != 0 {
 		t.Errorf("another port of the same address keeps %d", got)
 	}
-	if got := kept(order.Mall, "10.0.0.1:1", 100); got != 10 {
-		t.Errorf("another source keeps %d, want 10", got)
+	if got := kept(order.Mall, "10.0.0.1:1", 100); got != 50 {
+		t.Errorf("another source keeps %d, want 50", got)
 	}
-	if got := kept(order.ICBU, "[2001:db8::1]:1", 100) + kept(order.ICBU, "[2001:db8::2]:1", 100); got != 10 {
-		t.Errorf("two addresses of one /64 keep %d, want 10", got)
+	if got := kept(order.ICBU, "[2001:db8::1]:1", 100) + kept(order.ICBU, "[2001:db8::2]:1", 100); got != 50 {
+		t.Errorf("two addresses of one /64 keep %d, want 50", got)
 	}
 	now = now.Add(3 * time.Second)
 	if got := kept(order.ICBU, "10.0.0.1:1", 100); got != 3 {
@@ -81,8 +81,8 @@ func TestLimiter(t *testing.T) {
 	for i := range 10_000 {
 		total += kept(order.Procurement, fmt.Sprintf("10.%d.%d.1:1", i/256, i%256), 3)
 	}
-	if total != 200 {
-		t.Errorf("10,000 addresses keep %d, want the source's own 200", total)
+	if total != 250 {
+		t.Errorf("10,000 addresses keep %d, want the source's own 250", total)
 	}
 	if len(l.remotes) > maxAddresses {
 		t.Errorf("%d addresses remembered", len(l.remotes))
@@ -91,8 +91,8 @@ func TestLimiter(t *testing.T) {
 	if got := kept(order.Procurement, "192.0.2.1:1", 1); got != 1 || len(l.remotes) > 2 {
 		t.Errorf("an hour later: %d kept, %d addresses remembered", got, len(l.remotes))
 	}
-	if got := kept(order.ICBU, "not an address", 20); got != 10 {
-		t.Errorf("an unreadable address keeps %d, want 10", got)
+	if got := kept(order.ICBU, "not an address", 60); got != 50 {
+		t.Errorf("an unreadable address keeps %d, want 50", got)
 	}
 }
 

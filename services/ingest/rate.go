@@ -12,8 +12,8 @@ import (
 
 // Shape of the limits on what unproven senders may put into quarantine.
 const (
-	burstFactor  = 10   // seconds of its rate that one address may spend at once
-	sourceFactor = 20   // a source's own limit, in rates of one address
+	burst        = 50   // requests that one address may have kept at once: a sender's bad afternoon
+	sourceFactor = 5    // a source's own limit, in limits of one address
 	maxAddresses = 4096 // addresses remembered; the others share one limit
 	sweepEvery   = time.Second
 )
@@ -21,7 +21,6 @@ const (
 // limiter is a token bucket for each source and remote address, in a table of bounded size, and one for each source.
 type limiter struct {
 	limit rate.Limit
-	burst int
 	now   func() time.Time
 
 	mu      sync.Mutex
@@ -38,13 +37,13 @@ type remote struct {
 
 func newLimiter(perSecond float64, now func() time.Time) *limiter {
 	l := &limiter{
-		limit: rate.Limit(perSecond), burst: max(1, int(burstFactor*perSecond)), now: now,
+		limit: rate.Limit(perSecond), now: now,
 		sources: map[order.Source]*rate.Limiter{}, remotes: map[remote]*rate.Limiter{},
 	}
 	for _, s := range order.Sources {
-		l.sources[s] = rate.NewLimiter(sourceFactor*l.limit, sourceFactor*l.burst)
+		l.sources[s] = rate.NewLimiter(sourceFactor*l.limit, sourceFactor*burst)
 	}
-	l.others = rate.NewLimiter(l.limit, l.burst)
+	l.others = rate.NewLimiter(l.limit, burst)
 	return l
 }
 
@@ -64,7 +63,7 @@ func (l *limiter) of(r remote, now time.Time) *rate.Limiter {
 	if len(l.remotes) >= maxAddresses && now.Sub(l.swept) >= sweepEvery {
 		l.swept = now
 		for other, bucket := range l.remotes {
-			if bucket.TokensAt(now) >= float64(l.burst) {
+			if bucket.TokensAt(now) >= float64(burst) {
 				delete(l.remotes, other)
 			}
 		}
@@ -72,7 +71,7 @@ func (l *limiter) of(r remote, now time.Time) *rate.Limiter {
 	if len(l.remotes) >= maxAddresses {
 		return l.others
 	}
-	fresh := rate.NewLimiter(l.limit, l.burst)
+	fresh := rate.NewLimiter(l.limit, burst)
 	l.remotes[r] = fresh
 	return fresh
 }

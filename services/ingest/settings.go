@@ -30,7 +30,7 @@ type Door struct {
 	MallApps          string        `env:"MALL_APPS" doc:"AppId=Token,... of the mall connectors (AppId=Token:md5 for an MD5 brand); an AppId may stand twice while rotating"`
 	SignatureWindow   time.Duration `env:"SIGNATURE_WINDOW" envDefault:"10m" doc:"how far an icbu or mall timestamp may be off, either way"`
 	MaxInFlight       int           `env:"INGEST_MAX_IN_FLIGHT" envDefault:"1024" doc:"pushes judged and written at once; a quarter is kept free for each source"`
-	QuarantineRate    float64       `env:"QUARANTINE_RATE" envDefault:"1" doc:"refused requests kept a second for each source and remote address; 20 times that for each source"`
+	QuarantineRate    float64       `env:"QUARANTINE_RATE" envDefault:"1" doc:"refused requests of unproven senders kept a second for each source and remote address, 5 times that for each source; the rest is counted"`
 	Unreadable        string        `env:"PROCUREMENT_UNREADABLE" envDefault:"accept" doc:"what a procurement push that is no JSON is told: accept (it is in quarantine) or refuse"`
 }
 
