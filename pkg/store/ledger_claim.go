@@ -16,7 +16,7 @@ import (
 //	settled     this revision ended already (a crash between settle and publish): publish that again. Not after a refusal:
 //	            then it is a replay. Not while it is dirty: then it is sent once more
 //	busy        another owner's lease on the order lives, whatever the revision
-//	superseded  a newer revision was delivered or is on its way
+//	superseded  a newer revision was delivered, is on its way or is in doubt
 //	unsettled   an older revision with other content is in doubt, and what was sent is at hand: it has to be resolved first.
 //	            Of several (with equal content) the newest is: the others go with it
 //	busy        the same, but what was sent is not at hand: its record was never committed and comes back to its worker.
@@ -59,7 +59,7 @@ judged as (
 	) head on true
 	left join lateral (
 		select bool_or(d.lease_until > clock.now and d.owner <> $2) as busy,
-			max(d.revision) filter (where d.state <> 'settled' and d.revision > a.revision) as newer,
+			max(d.revision) filter (where d.revision > a.revision) as newer,
 			max(d.revision) filter (where d.state <> 'settled' and doubt and d.revision < a.revision and d.digest <> a.digest) as earlier,
 			bool_or(doubt) as in_doubt, bool_or(doubt and d.digest = a.digest) as same_content
 		from deliveries d

@@ -215,8 +215,13 @@ func TestAWorkerThatDiedLeavesUnknown(t *testing.T) {
 	k := openBook(t)
 	k.call(k.a, 5, "A")
 	k.expire()
-	if grant := k.call(k.b, 5, "A"); !grant.MaybeTaken || grant.Attempt != 2 {
+	grant := k.call(k.b, 5, "A")
+	if !grant.MaybeTaken || grant.Attempt != 2 {
 		t.Errorf("after a lease ran out: %+v", grant)
+	}
+	k.settle(k.b, 5, grant.Attempt, store.NotTaken)
+	if grant = k.call(k.b, 5, "A"); !grant.MaybeTaken {
+		t.Errorf("the first call is as unknown as it was: %+v", grant)
 	}
 	if got := k.text("select step || ' ' || detail from order_events where dedupe = '1' and step = 'attempt'"); got != "attempt unknown: its claim ran out" {
 		t.Errorf("timeline: %s", got)
@@ -293,6 +298,11 @@ func TestSupersededRowStaysInDoubt(t *testing.T) {
 	if grant := k.call(k.a, 6, "B"); !grant.MaybeTaken {
 		t.Error("the partner may hold B from 5")
 	}
+	k = superseded()
+	grant := k.call(k.a, 6, "B")
+	k.settle(k.a, 6, grant.Attempt, store.Refused)
+	k.exec("delete from deliveries where revision = 4")
+	k.done(k.a, 3, "C", event.Superseded, 5)
 	k = superseded()
 	if grant := k.call(k.a, 7, "A"); grant.Delivery.Outcome != "" {
 		t.Errorf("the partner may hold B: %+v", grant)
