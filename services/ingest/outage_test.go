@@ -211,9 +211,6 @@ func TestSlowSendersCostNothing(t *testing.T) {
 // A body that never ends is cut off, told so, and counted.
 func TestCutOffBody(t *testing.T) {
 	in := start(t)
-	client, server := net.Pipe()
-	defer func() { _ = client.Close() }()
-	_ = server.Close()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(in.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
