@@ -1,0 +1,166 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"orderflow/pkg/event"
+	"orderflow/pkg/order"
+	"orderflow/pkg/store"
+)
+
+func TestAnotherLiveLeaseOnTheOrderIsBusy(t *testing.T) {
+	k := openBook(t)
+	k.call(k.a, 5, "A")
+	for _, revision := range []order.Revision{4, 5, 6} {
+		k.busy(k.b, revision, "B")
+	}
+	k.expire()
+	k.call(k.b, 5, "A")
+	k.busy(k.a, 5, "A")
+}
+
+func TestLetGoIsNotBusy(t *testing.T) {
+	k := openBook(t)
+	grant := k.call(k.a, 5, "A")
+	k.settle(k.a, 5, grant.Attempt, store.NotTaken)
+	if grant = k.call(k.b, 5, "A"); grant.MaybeTaken || grant.Attempt != 2 {
+		t.Errorf("nothing was sent before: %+v", grant)
+	}
+}
+
+func TestAWorkerThatDiedLeavesUnknown(t *testing.T) {
+	k := openBook(t)
+	k.call(k.a, 5, "A")
+	k.expire()
+	grant := k.call(k.b, 5, "A")
+	if !grant.MaybeTaken || grant.Attempt != 2 {
+		t.Errorf("after a lease ran out: %+v", grant)
+	}
+	k.settle(k.b, 5, grant.Attempt, store.NotTaken)
+	if grant = k.call(k.b, 5, "A"); !grant.MaybeTaken {
+		t.Errorf("the first call is as unknown as it was: %+v", grant)
+	}
+	if got := k.text("select step || ' ' || detail from order_events where dedupe = '1' and step = 'attempt'"); got != "attempt unknown: its claim ran out" {
+		t.Errorf("timeline: %s", got)
+	}
+	if got := k.text("select unknowns::text from deliveries"); got != "1" {
+		t.Errorf("%s unknown outcomes counted", got)
+	}
+}
+
+func TestOwnLeftoverIsClaimedAgainAsUnknown(t *testing.T) {
+	k := openBook(t)
+	k.call(k.a, 5, "A")
+	if grant := k.call(k.a, 5, "A"); !grant.MaybeTaken {
+		t.Error("the settle of the first claim never came: its call may have been taken")
+	}
+}
+
+func TestTakenOverClaimMakesTheNewestDirty(t *testing.T) {
+	k := openBook(t)
+	frozen := k.call(k.a, 5, "A")
+	k.expire()
+	k.deliver(k.b, 5, "A")
+	present := k.call(k.b, 6, "B")
+	if settled := k.settle(k.a, 5, frozen.Attempt, store.Delivered); settled.Status != store.Lost {
+		t.Fatalf("the frozen owner's settle: %+v", settled)
+	}
+	if settled := k.settle(k.b, 6, present.Attempt, store.Delivered); settled.Status != store.Again {
+		t.Fatalf("the present owner's settle: %+v", settled)
+	}
+	present = k.call(k.b, 6, "B")
+	if !present.MaybeTaken {
+		t.Error("its own first call was taken")
+	}
+	if settled := k.settle(k.b, 6, present.Attempt, store.Delivered); settled.Status != store.Kept {
+		t.Errorf("the second settle: %+v", settled)
+	}
+	k.done(k.b, 7, "B", event.Duplicate, 6)
+	if got := k.text("select takeovers::text from deliveries where revision = 5"); got != "1" {
+		t.Errorf("%s takeovers counted", got)
+	}
+}
+
+func TestTakenOverAfterTheNewestSettled(t *testing.T) {
+	for name, next := range map[string]func(k *book) store.Grant{
+		"same revision":        func(k *book) store.Grant { return k.call(k.b, 6, "B") },
+		"newer, equal content": func(k *book) store.Grant { return k.call(k.b, 7, "B") },
+		"newer, other content": func(k *book) store.Grant { return k.call(k.b, 7, "C") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := openBook(t)
+			frozen := k.call(k.a, 5, "A")
+			k.expire()
+			k.deliver(k.b, 5, "A")
+			k.deliver(k.b, 6, "B")
+			if settled := k.settle(k.a, 5, frozen.Attempt, store.Unknown); settled.Status != store.Lost {
+				t.Fatalf("the frozen owner's settle: %+v", settled)
+			}
+			grant := next(k)
+			if name != "newer, other content" && !grant.MaybeTaken {
+				t.Error("the content was taken before")
+			}
+		})
+	}
+}
+
+func TestTakenOverWithoutEffectLeavesTheNewestAlone(t *testing.T) {
+	for name, late := range map[string]struct {
+		digest string
+		ending store.Ending
+	}{
+		"not taken":    {"B", store.NotTaken},
+		"refused":      {"B", store.Refused},
+		"same content": {"A", store.Delivered},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := openBook(t)
+			frozen := k.call(k.a, 5, "A")
+			k.expire()
+			k.deliver(k.b, 5, "A")
+			if late.digest == "B" {
+				k.deliver(k.b, 6, "B")
+			}
+			if settled := k.settle(k.a, 5, frozen.Attempt, late.ending); settled.Status != store.Lost {
+				t.Fatalf("the frozen owner's settle: %+v", settled)
+			}
+			k.claim(k.b, 7, late.digest)
+			k.done(k.b, 7, late.digest, event.Duplicate, map[string]order.Revision{"A": 5, "B": 6}[late.digest])
+		})
+	}
+}
+
+func TestSettlingTwiceIsNoTakeover(t *testing.T) {
+	k := openBook(t)
+	grant := k.call(k.a, 5, "A")
+	for _, want := range []store.Status{store.Kept, store.Lost} {
+		if settled := k.settle(k.a, 5, grant.Attempt, store.Delivered); settled.Status != want {
+			t.Errorf("settled: %s, wanted %s", settled.Status, want)
+		}
+	}
+	if got := k.text("select takeovers::text from deliveries"); got != "0" {
+		t.Errorf("%s takeovers counted", got)
+	}
+}
+
+func TestAnOldAttemptCannotSettleANewerOne(t *testing.T) {
+	k := openBook(t)
+	old := k.call(k.a, 5, "A")
+	k.call(k.a, 5, "A")
+	if settled := k.settle(k.a, 5, old.Attempt, store.Delivered); settled.Status != store.Lost {
+		t.Errorf("settled: %s", settled.Status)
+	}
+}
+
+func TestDeadlineIsUnderHalfTheLease(t *testing.T) {
+	k := openBook(t)
+	before := time.Now()
+	grant := k.call(k.a, 5, "A")
+	if limit := before.Add(k.a.Lease / 2); !grant.Deadline.Before(limit) {
+		t.Errorf("deadline %s after half the lease", grant.Deadline.Sub(limit))
+	}
+	if got := k.text("select (lease_until - claimed_at)::text from deliveries"); got != "00:00:30" {
+		t.Errorf("the lease is %s", got)
+	}
+}
