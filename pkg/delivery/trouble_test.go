@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"orderflow/pkg/delivery"
 	"orderflow/pkg/event"
 	"orderflow/pkg/order"
@@ -122,10 +120,7 @@ func TestCrashBetweenCallAndSettle(t *testing.T) {
 	if r := other.handle(message("P1", 9, "A")); !errors.Is(r.Err, worker.ErrBusy) {
 		t.Errorf("while the lease lives: %+v", r)
 	}
-	conn := connect(t, url)
-	if _, err := conn.Exec(t.Context(), "update deliveries set lease_until = now()"); err != nil {
-		t.Fatal(err)
-	}
+	pgtest.Texts(t, url, "update deliveries set lease_until = now()")
 	if d := delivered(t, other.handle(message("P1", 9, "A"))); d.Outcome != event.Delivered || d.Attempts != 2 {
 		t.Errorf("redelivered: %+v", d)
 	}
@@ -188,27 +183,5 @@ func TestForeignAndDamagedRecords(t *testing.T) {
 // requests gives what the ledger keeps of requests.
 func requests(t testing.TB, url string) []string {
 	t.Helper()
-	rows, err := connect(t, url).Query(t.Context(), "select request from deliveries where request is not null")
-	if err != nil {
-		t.Fatal(err)
-	}
-	all, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
-	if err != nil {
-		t.Fatal(err)
-	}
-	var texts []string
-	for _, request := range all {
-		texts = append(texts, string(request))
-	}
-	return texts
-}
-
-func connect(t testing.TB, url string) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
+	return pgtest.Texts(t, url, "select encode(request, 'escape') from deliveries where request is not null")
 }

@@ -131,7 +131,7 @@ func (l *Ledger) queueLocks(batch *pgx.Batch, keys []string) error {
 	for i, key := range keys {
 		h := fnv.New64a()
 		_, _ = h.Write([]byte("deliveries\x00" + l.partner + "\x00" + key))
-		numbers[i] = int64(h.Sum64()) //nolint:gosec // any 64 bits will do
+		numbers[i] = int64(h.Sum64())
 	}
 	slices.Sort(numbers)
 	batch.Queue(lockOrders, slices.Compact(numbers))

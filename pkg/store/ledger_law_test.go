@@ -202,8 +202,8 @@ func TestLedgerLaws(t *testing.T) {
 	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
 		runs++
-		w := &world{book: k, key: order.Key(fmt.Sprintf("icbu:law-%d", runs)), arrived: 1,
-			content: rapid.SliceOfN(rapid.SampledFrom([]string{"A", "B", "C"}), 5, 5).Draw(t, "content")}
+		content := rapid.SliceOfN(rapid.SampledFrom([]string{"A", "B", "C"}), 5, 5).Draw(t, "content")
+		w := &world{book: k, key: order.Key(fmt.Sprintf("icbu:law-%d", runs)), arrived: 1, content: content}
 		t.Repeat(w.actions())
 		w.drain(t)
 		if newest := w.digest(order.Revision(w.arrived)); w.held != newest {

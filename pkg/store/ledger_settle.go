@@ -103,7 +103,7 @@ func (l *Ledger) Settle(ctx context.Context, settlements []Settlement) ([]Settle
 	revisions, took := make([]int64, n), make([]int64, n)
 	attempts, requests := make([]int32, n), make([][]byte, n)
 	for i, s := range settlements {
-		keys[i], revisions[i], attempts[i] = string(s.OrderKey), int64(s.Revision), int32(s.Attempt) //nolint:gosec // a small count
+		keys[i], revisions[i], attempts[i] = string(s.OrderKey), int64(s.Revision), int32(s.Attempt)
 		endings[i], codes[i], took[i], requests[i] = string(s.Ending), s.Code, s.Took.Milliseconds(), s.Request
 	}
 	batch := &pgx.Batch{}

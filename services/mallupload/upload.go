@@ -103,7 +103,7 @@ func (b *batch) send(ctx context.Context, members []int) {
 // each uploads the members one by one.
 func (b *batch) each(ctx context.Context, members []int) {
 	for i := range members {
-		b.call(ctx, members[i:i+1])
+		_ = b.call(ctx, members[i:i+1]) // noted among the answers
 	}
 }
 
