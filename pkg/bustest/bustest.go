@@ -5,6 +5,7 @@ package bustest
 import (
 	"context"
 	"net"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -29,6 +30,7 @@ type Broker struct {
 
 	t       testing.TB
 	options []kfake.Opt
+	client  []kgo.Opt // of every client
 }
 
 // Start starts a broker with all topics of the house and stops it when the test ends. Options are kfake's own.
@@ -50,10 +52,30 @@ func Start(t testing.TB, options ...kfake.Opt) *Broker {
 	}
 	b.options = append(b.options, kfake.Ports(number))
 	t.Cleanup(b.Stop)
-	if _, err := bus.Apply(b.Context(), b.Client()); err != nil {
-		t.Fatalf("apply topics: %v", err)
-	}
+	b.apply()
 	return b
+}
+
+// StartVirtual starts a broker that is reached through memory only, inside a testing/synctest bubble: there, time passes
+// as soon as everybody waits. Clients need the options it gives beside the Settings.
+func StartVirtual(t testing.TB, options ...kfake.Opt) (*Broker, []kgo.Opt) {
+	t.Helper()
+	network := &kfake.VirtualNetwork{}
+	b := &Broker{t: t, client: []kgo.Opt{kgo.Dialer(network.DialContext)}}
+	b.options = append([]kfake.Opt{kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(network.Listen)}, options...)
+	b.open()
+	t.Cleanup(b.Stop)
+	b.apply()
+	return b, b.client
+}
+
+func (b *Broker) apply() {
+	b.t.Helper()
+	client := b.Client()
+	defer client.Close()
+	if _, err := bus.Apply(b.Context(), client); err != nil {
+		b.t.Fatalf("apply topics: %v", err)
+	}
 }
 
 func (b *Broker) open() {
@@ -75,7 +97,7 @@ func (b *Broker) Restart() {
 	b.open()
 }
 
-// Context is the test's context with the house's patience.
+// Context is the test's context with the house's patience. It is not for a bubble's long waits.
 func (b *Broker) Context() context.Context {
 	ctx, cancel := context.WithTimeout(b.t.Context(), Patience)
 	b.t.Cleanup(cancel)
@@ -85,7 +107,7 @@ func (b *Broker) Context() context.Context {
 // Client makes a client of this broker that is closed when the test ends.
 func (b *Broker) Client(opts ...kgo.Opt) *kgo.Client {
 	b.t.Helper()
-	client, err := bus.NewClient(b.Settings, zap.NewNop(), nil, opts...)
+	client, err := bus.NewClient(b.Settings, zap.NewNop(), nil, append(slices.Clone(b.client), opts...)...)
 	if err != nil {
 		b.t.Fatalf("make client: %v", err)
 	}

@@ -177,9 +177,9 @@ func (l *loop) blame(c *call, f *fault, now time.Time) {
 
 // checkOverdue looks for handlers that ignore the end of their time. A process that was frozen wakes up with every timer
 // due at once, so a handler gets its grace from when the loop saw the deadline pass, and again if the loop itself was late.
-func (l *loop) checkOverdue(now time.Time) (wake time.Time) {
+func (l *loop) checkOverdue(now time.Time) {
 	if l.overdue.IsZero() || now.Before(l.overdue) {
-		return l.overdue
+		return
 	}
 	l.overdue = time.Time{}
 	for c := range l.calls {
@@ -198,7 +198,6 @@ func (l *loop) checkOverdue(now time.Time) (wake time.Time) {
 		}
 		l.overdue = earlier(l.overdue, c.giveUp)
 	}
-	return l.overdue
 }
 
 // forsake gives up on a handler that does not come back. Its goroutine is lost; too many of them end the run.

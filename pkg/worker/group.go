@@ -43,8 +43,8 @@ func (l *loop) onRevoked(parts map[string][]int32) {
 	<-r.done
 	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
 	defer cancel()
-	l.commits.Lock() // waits for a commit under way, whose offsets are older
-	defer l.commits.Unlock()
+	l.commits <- struct{}{} // waits for a commit under way, whose offsets are older
+	defer func() { <-l.commits }()
 	if err := l.commit(ctx, r.offsets); err != nil {
 		l.log.Warn("commit before giving partitions away failed, their records are read again", zap.Error(err))
 	}
@@ -65,8 +65,8 @@ func (l *loop) onLost(parts map[string][]int32) {
 
 // disown keeps the last commit of a loop that has ended away from partitions that were taken meanwhile.
 func (l *loop) disown(gone []place) {
-	l.commits.Lock()
-	defer l.commits.Unlock()
+	l.commits <- struct{}{}
+	defer func() { <-l.commits }()
 	for _, at := range gone {
 		l.lost[at] = true
 	}
@@ -156,14 +156,14 @@ func (l *loop) commitAsTold() {
 func (l *loop) commitOnce() {
 	ctx, cancel := context.WithTimeout(l.commitWork, commitBudget)
 	defer cancel()
-	l.commits.Lock()
+	l.commits <- struct{}{}
 	var offsets map[place]position
 	taken := l.ask(func() { offsets = l.lanes.uncommitted() })
 	var err error
 	if taken {
 		err = l.commit(ctx, offsets)
 	}
-	l.commits.Unlock()
+	<-l.commits
 	if !taken {
 		return
 	}

@@ -9,12 +9,13 @@ import (
 	"orderflow/pkg/event"
 )
 
-// limits bound what a schedule holds, per partition.
+// limits bound what a schedule holds.
 type limits struct {
-	gap     int // records tracked from the first unfinished one on, finished or not
-	records int // unfinished records
-	bytes   int // bytes of unfinished records
-	poll    int // records that may still arrive after a partition was asked to pause
+	ready   int // lanes ready to run; beyond it nothing more needs to be read
+	gap     int // records of a partition tracked from the first unfinished one on, finished or not
+	records int // unfinished records of a partition
+	bytes   int // bytes of unfinished records of all partitions
+	poll    int // records of one poll: as many may still arrive after a partition was asked to pause
 }
 
 // schedule decides what runs next. Every order key has a lane; a lane runs one record at a time, in the order in which
@@ -29,6 +30,7 @@ type schedule struct {
 	lanes      map[string]*lane
 	ready      map[group]*bucket
 	waiting    waiting
+	idle       int    // lanes ready to run
 	running    int    // lanes in a call
 	turn       uint64 // counts tries, for the rotation of probes
 }
@@ -116,6 +118,7 @@ func (s *schedule) next(now time.Time) []*record {
 	for i := range batch {
 		batch[i] = s.run(best.lanes[i])
 	}
+	s.idle -= len(batch)
 	best.lanes = best.lanes[len(batch):]
 	if len(best.lanes) == 0 {
 		delete(s.ready, best.group)
@@ -233,6 +236,7 @@ func (s *schedule) makeReady(l *lane, now time.Time) {
 	}
 	l.state, l.since, l.in = laneReady, now, b
 	b.lanes = append(b.lanes, l)
+	s.idle++
 }
 
 // unlist takes a lane that does not run out of the ready or the waiting ones.
@@ -241,6 +245,7 @@ func (s *schedule) unlist(l *lane) {
 		heap.Remove(&s.waiting, l.at)
 		return
 	}
+	s.idle--
 	i := slices.Index(l.in.lanes, l)
 	l.in.lanes = slices.Delete(l.in.lanes, i, i+1)
 	if len(l.in.lanes) == 0 {

@@ -41,7 +41,7 @@ type loop struct {
 	commitWork context.Context // of commits
 	endCommits context.CancelFunc
 
-	commits sync.Mutex     // held from snapshot to answer, so that no older commit follows a newer one
+	commits chan struct{}  // holds a token while somebody commits, from snapshot to answer: no older commit follows a newer one
 	lost    map[place]bool // taken away after the loop had ended; guarded by commits
 }
 
@@ -50,7 +50,8 @@ func newLoop(w *Worker) *loop {
 		Worker: w, log: w.Process.Log, metrics: newMetrics(w.Process.Metrics, w.Service),
 		events: make(chan func()), ended: make(chan struct{}), permit: make(chan struct{}, 1), dirty: make(chan struct{}, 1),
 		lanes:  newSchedule(w.limits(), w.MaxBatch, w.Linger, w.GroupBy),
-		policy: policy{settings: w.Settings}, calls: map[*call]struct{}{}, lost: map[place]bool{},
+		policy: policy{settings: w.Settings}, calls: map[*call]struct{}{},
+		commits: make(chan struct{}, 1), lost: map[place]bool{},
 	}
 	l.work, l.abandon = context.WithCancelCause(context.Background())
 	l.commitWork, l.endCommits = context.WithCancel(context.Background())
@@ -136,15 +137,17 @@ func (l *loop) finished() bool {
 
 // pump does everything that has become possible, and tells when time alone makes more of it possible.
 func (l *loop) pump(now time.Time) (wake time.Time) {
-	wake = earlier(l.checkOverdue(now), l.giveAway(now))
+	l.checkOverdue(now)
+	wake = l.giveAway(now)
 	if l.stopping {
 		if !now.Before(l.cancelAt) {
 			l.abandon(boot.ErrStopped)
 			return earlier(wake, l.cancelAt.Add(cancelGrace+time.Millisecond))
 		}
-		return earlier(wake, l.cancelAt)
+		return earlier(earlier(wake, l.overdue), l.cancelAt)
 	}
 	wake = earlier(wake, l.dispatch(now))
+	wake = earlier(wake, l.overdue) // of the calls just started, too
 	pause, resume := l.lanes.throttle()
 	if len(pause) > 0 {
 		l.client.PauseFetchPartitions(byTopic(pause))
@@ -152,8 +155,7 @@ func (l *loop) pump(now time.Time) (wake time.Time) {
 	if len(resume) > 0 {
 		l.client.ResumeFetchPartitions(byTopic(resume))
 	}
-	// While the gate is closed there is no use in reading more; but without a record there is nothing to probe with.
-	if !l.polling && (l.policy.gate.free() || len(l.lanes.lanes) == 0) {
+	if !l.polling && l.wantsMore() {
 		l.polling = true
 		l.permit <- struct{}{}
 	}
@@ -188,6 +190,12 @@ func (l *loop) dispatch(now time.Time) (wake time.Time) {
 		l.start(batch, probe, now)
 	}
 	return time.Time{}
+}
+
+// wantsMore tells whether to read on. With enough lanes ready, not polling is better than pausing partitions: what the
+// client has fetched stays at hand. While the gate is closed there is no use in reading, except for something to probe with.
+func (l *loop) wantsMore() bool {
+	return len(l.lanes.lanes) == 0 || l.policy.gate.free() && l.lanes.idle < l.lanes.limits.ready
 }
 
 // intake takes over what was polled.
@@ -268,14 +276,14 @@ func (l *loop) leave() {
 	defer hurry.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
-	l.commits.Lock()
+	l.commits <- struct{}{}
 	for at := range l.lost {
 		delete(offsets, at)
 	}
 	if err := l.commit(ctx, offsets); err != nil {
 		l.log.Warn("last commit failed, the records come again", zap.Error(err))
 	}
-	l.commits.Unlock()
+	<-l.commits
 	left, cancelLeft := context.WithTimeout(context.Background(), farewell)
 	defer cancelLeft()
 	if err := l.client.LeaveGroupContext(left); err != nil {

@@ -62,8 +62,9 @@ const (
 	pollRecords     = 1000
 	fetchBytes      = 8 << 20
 	fetchPartition  = 1 << 20
-	bufferRecords   = 1000      // unfinished records of a partition, at least
-	bufferBytes     = 192 << 20 // unfinished records of all partitions
+	fetchWait       = 500 * time.Millisecond // a new or resumed partition waits for the fetch under way to end
+	readyLanes      = 1000                   // lanes waiting for their turn before reading stops, at least
+	bufferBytes     = 192 << 20              // unfinished records of all partitions
 	conditionGroup  = "consumer group"
 	conditionConfig = "configuration"
 )
@@ -114,10 +115,8 @@ func (w *Worker) withDefaults() Worker {
 // limits of what the lanes may hold.
 func (w *Worker) limits() limits {
 	poll := min(pollRecords, max(1, w.Settings.LaneGap/2))
-	return limits{
-		gap: w.Settings.LaneGap, poll: poll,
-		records: max(bufferRecords, 2*w.InFlight*w.MaxBatch), bytes: bufferBytes,
-	}
+	ready := max(readyLanes, 2*w.InFlight*w.MaxBatch)
+	return limits{ready: ready, gap: w.Settings.LaneGap, poll: poll, records: 4 * ready, bytes: bufferBytes}
 }
 
 // groupOptions are the options of a consumer of both loops.
@@ -128,6 +127,7 @@ func groupOptions(service string, s Settings, topics []string) []kgo.Opt {
 		kgo.ConsumeTopics(topics...),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxBytes(fetchBytes),
+		kgo.FetchMaxWait(fetchWait),
 		kgo.FetchMaxPartitionBytes(fetchPartition),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(sessionTimeout),

@@ -82,6 +82,12 @@ func (j *journal) note(m event.Message) {
 	}
 }
 
+func (j *journal) count() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.total
+}
+
 func (j *journal) wait(t testing.TB, enough func() bool) {
 	t.Helper()
 	late := time.After(bustest.Patience)
@@ -212,7 +218,7 @@ func TestFaultyRecordsBecomeLetters(t *testing.T) {
 			t.Errorf("message %q", letter.Message)
 		}
 	}
-	if effects.total != 18 {
-		t.Errorf("%d effects", effects.total)
+	if effects.count() != 18 {
+		t.Errorf("%d effects", effects.count())
 	}
 }

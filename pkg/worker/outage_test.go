@@ -1,0 +1,372 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"orderflow/pkg/boot"
+	"orderflow/pkg/bus"
+	"orderflow/pkg/bustest"
+	"orderflow/pkg/deadletter"
+	"orderflow/pkg/event"
+)
+
+// bubble is a broker, a worker and a clock that jumps.
+type bubble struct {
+	t      *testing.T
+	broker *bustest.Broker
+	client *kgo.Client
+	began  time.Time
+	worker *Worker
+	*journal
+}
+
+// inBubble runs a test of a worker whose partner is handle; the clock starts when all messages are written.
+func inBubble(t *testing.T, in []event.Message, handle func(b *bubble) Handler, test func(b *bubble)) {
+	synctest.Test(t, func(t *testing.T) {
+		broker, options := bustest.StartVirtual(t)
+		b := &bubble{t: t, broker: broker, client: broker.Client(), journal: newJournal()}
+		b.send(in...)
+		b.worker = newWorker(broker, handle(b))
+		b.worker.options = options
+		b.began = time.Now()
+		ctx, stop := context.WithCancelCause(context.Background())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := b.worker.Run(ctx); err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		})
+		test(b)
+		stop(boot.ErrStopped)
+		wg.Wait()
+	})
+}
+
+func (b *bubble) send(in ...event.Message) {
+	b.t.Helper()
+	if err := bus.Produce(b.t.Context(), b.client, in...); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bubble) since() time.Duration { return time.Since(b.began) }
+
+func (b *bubble) sleep(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func (b *bubble) letters() (codes []string) {
+	for _, m := range b.broker.Read(event.DeadLetters(service)) {
+		letter, err := deadletter.Parse(m)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		codes = append(codes, letter.Code)
+	}
+	return codes
+}
+
+func (b *bubble) gauge(name string) float64 {
+	b.t.Helper()
+	families, err := b.worker.Process.Metrics.Gather()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == name {
+			return family.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	b.t.Fatalf("no metric %s", name)
+	return 0
+}
+
+func TestThreeFailuresThenDeliveredAtTheFourth(t *testing.T) {
+	tries := 0
+	inBubble(t, messages(mainTopic, 1, 1), func(b *bubble) Handler {
+		return func(_ context.Context, in event.Message) Result {
+			if tries++; tries <= 3 {
+				return Result{Err: errors.New("500")}
+			}
+			return b.done(in)
+		}
+	}, func(b *bubble) {
+		b.sleep(5 * time.Second) // 0.5 + 1 + 2 s, and a fifth of jitter
+		if tries != 4 || b.count() != 1 {
+			t.Errorf("%d tries, %d effects after %s", tries, b.count(), b.since())
+		}
+	})
+}
+
+func TestLoneOrderInAnOutageIsNeverBlamed(t *testing.T) {
+	up := false
+	inBubble(t, messages(mainTopic, 1, 3), func(b *bubble) Handler {
+		return func(_ context.Context, in event.Message) Result {
+			if !up {
+				return Result{Err: errors.New("503")}
+			}
+			return b.done(in)
+		}
+	}, func(b *bubble) {
+		b.sleep(3 * time.Hour)
+		if codes := b.letters(); len(codes) > 0 {
+			t.Errorf("letters %v", codes)
+		}
+		up = true
+		b.sleep(2 * time.Minute)
+		if b.count() != 3 {
+			t.Errorf("%d effects", b.count())
+		}
+	})
+}
+
+func TestPoisonAmongHealthyOrdersIsExhausted(t *testing.T) {
+	tries := 0
+	inBubble(t, nil, func(b *bubble) Handler {
+		return func(_ context.Context, in event.Message) Result {
+			if in.Key == "icbu:poison" {
+				tries++
+				return Result{Err: errors.New("500")}
+			}
+			return b.done(in)
+		}
+	}, func(b *bubble) {
+		b.send(event.Message{Topic: mainTopic, Key: "icbu:poison"})
+		for i := range 600 {
+			b.send(event.Message{Topic: mainTopic, Key: fmt.Sprint("icbu:", i)})
+			b.sleep(time.Second)
+		}
+		codes := b.letters()
+		if len(codes) != 1 || codes[0] != string(RetriesExhausted) || tries < 10 || tries > 11 {
+			t.Errorf("letters %v after %d tries", codes, tries)
+		}
+		if b.count() != 600 {
+			t.Errorf("%d effects", b.count())
+		}
+	})
+}
+
+func TestOutageOpensTheBreakerAndLeavesNoLetter(t *testing.T) {
+	var mu sync.Mutex
+	up, calls, most, now := true, 0, 0, 0
+	inBubble(t, messages(mainTopic, 300, 2), func(b *bubble) Handler {
+		return func(ctx context.Context, in event.Message) Result {
+			mu.Lock()
+			now++
+			calls++
+			most = max(most, now)
+			fine := up
+			mu.Unlock()
+			time.Sleep(10 * time.Millisecond)
+			mu.Lock()
+			now--
+			mu.Unlock()
+			if !fine {
+				return Result{Err: errors.New("503")}
+			}
+			return b.done(in)
+		}
+	}, func(b *bubble) {
+		b.sleep(time.Minute)
+		if b.count() != 600 || most != 256 {
+			t.Errorf("before the outage: %d effects, %d at once", b.count(), most)
+		}
+		mu.Lock()
+		up, calls = false, 0
+		mu.Unlock()
+		b.send(messages(mainTopic, 2000, 2)...)
+		b.sleep(10 * time.Second)
+		mu.Lock()
+		most, calls = 0, 0
+		mu.Unlock()
+		b.sleep(10 * time.Minute)
+		mu.Lock()
+		if calls < 50 || calls > 100 || most != 1 {
+			t.Errorf("%d calls in 10 minutes of outage, %d at once: wanted single probes", calls, most)
+		}
+		up = true
+		mu.Unlock()
+		if b.gauge("orderflow_worker_breaker_open") != 1 {
+			t.Error("the breaker's gauge does not show it")
+		}
+		b.sleep(15 * time.Second)
+		if got := b.count(); got != 4600 {
+			t.Errorf("15 s after the outage %d of 4600 are done", got)
+		}
+		if codes := b.letters(); len(codes) > 0 || b.gauge("orderflow_worker_breaker_open") != 0 {
+			t.Errorf("letters %v", codes)
+		}
+	})
+}
+
+func TestPauseStopsAllLanes(t *testing.T) {
+	asked, early := time.Time{}, 0
+	var mu sync.Mutex
+	inBubble(t, messages(mainTopic, 50, 4), func(b *bubble) Handler {
+		return func(_ context.Context, in event.Message) Result {
+			mu.Lock()
+			defer mu.Unlock()
+			if asked.IsZero() && in.Key == "icbu:7" {
+				asked = time.Now()
+				return Result{Err: &PauseError{After: 30 * time.Second, Err: errors.New("429")}}
+			}
+			if since := time.Since(asked); !asked.IsZero() && since > time.Millisecond && since < 30*time.Second {
+				early++
+			}
+			return b.done(in)
+		}
+	}, func(b *bubble) {
+		b.sleep(29 * time.Second)
+		b.send(messages(mainTopic, 50, 1)...)
+		b.sleep(30 * time.Second)
+		if early != 0 || b.count() != 250 {
+			t.Errorf("%d calls during the pause, %d effects after it", early, b.count())
+		}
+	})
+}
+
+func TestConfigurationErrorTurnsReadinessRed(t *testing.T) {
+	var mu sync.Mutex
+	wrong, calls := true, 0
+	inBubble(t, messages(mainTopic, 100, 1), func(b *bubble) Handler {
+		return func(_ context.Context, in event.Message) Result {
+			mu.Lock()
+			defer mu.Unlock()
+			calls++
+			if wrong {
+				return Result{Err: &ConfigurationError{errors.New("bad token")}}
+			}
+			return b.done(in)
+		}
+	}, func(b *bubble) {
+		b.sleep(10 * time.Second)
+		first := calls
+		b.sleep(10 * time.Minute)
+		if more := calls - first; more < 8 || more > 13 {
+			t.Errorf("%d calls in 10 minutes", more)
+		}
+		if red := b.worker.Process.Health.Ready(); red[conditionConfig] == "" {
+			t.Errorf("ready: %v", red)
+		}
+		mu.Lock()
+		wrong = false
+		mu.Unlock()
+		b.sleep(2 * time.Minute)
+		if red := b.worker.Process.Health.Ready(); len(red) > 0 || b.count() != 100 {
+			t.Errorf("still red: %v, %d effects", red, b.count())
+		}
+		if codes := b.letters(); len(codes) > 0 {
+			t.Errorf("letters %v", codes)
+		}
+	})
+}
+
+func TestHangIsToldFromASlowWorld(t *testing.T) {
+	var forever chan struct{} // of the bubble
+	slow := 0
+	inBubble(t, messages(mainTopic, 5, 2), func(b *bubble) Handler {
+		forever = make(chan struct{})
+		return func(ctx context.Context, in event.Message) Result {
+			switch {
+			case in.Key == "icbu:1" && string(in.Value) == "0":
+				<-forever // deaf to the end of its time
+			case in.Key == "icbu:2" && slow < 20:
+				slow++
+				<-ctx.Done()
+				return Result{Err: ctx.Err()}
+			}
+			return b.done(in)
+		}
+	}, func(b *bubble) {
+		b.sleep(time.Hour)
+		if codes := b.letters(); len(codes) != 1 || codes[0] != string(DeadlineCode) {
+			t.Errorf("letters %v", codes)
+		}
+		if b.count() != 9 || slow != 20 {
+			t.Errorf("%d effects, %d timeouts", b.count(), slow)
+		}
+		if got := testutil.ToFloat64(newMetrics(b.worker.Process.Metrics, service).letters.WithLabelValues(service, string(DeadlineCode))); got != 1 {
+			t.Errorf("counted %v letters", got)
+		}
+		close(forever)
+	})
+}
+
+func TestManyHangingHandlersEndTheRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker, options := bustest.StartVirtual(t)
+		if err := bus.Produce(t.Context(), broker.Client(), messages(mainTopic, 50, 1)...); err != nil {
+			t.Fatal(err)
+		}
+		forever := make(chan struct{})
+		w := newWorker(broker, func(context.Context, event.Message) Result {
+			<-forever
+			return Result{}
+		})
+		w.options, w.InFlight = options, 4
+		err := w.Run(t.Context())
+		if err == nil || err.Error() != fmt.Sprintf("%d handlers hang", maxHung) {
+			t.Errorf("Run: %v", err)
+		}
+		close(forever)
+	})
+}
+
+// A panic or a hang in a batch is pinned on its culprit; the others pass.
+func TestBatchFindsItsCulprits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		forever, largest := make(chan struct{}), 0
+		broker, options := bustest.StartVirtual(t)
+		b := &bubble{t: t, broker: broker, client: broker.Client(), journal: newJournal()}
+		b.send(messages(mainTopic, 100, 1)...)
+		w := newWorker(broker, nil)
+		w.options, w.MaxBatch, w.InFlight, w.Linger = options, 50, 2, 20*time.Millisecond
+		w.Handle = func(_ context.Context, in []event.Message) []Result {
+			largest = max(largest, len(in))
+			for _, m := range in {
+				if m.Key == "icbu:13" {
+					panic("culprit")
+				}
+				if m.Key == "icbu:77" {
+					<-forever
+				}
+			}
+			results := make([]Result, len(in))
+			for i, m := range in {
+				results[i] = b.done(m)
+			}
+			return results
+		}
+		ctx, stop := context.WithCancelCause(context.Background())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := w.Run(ctx); err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		})
+		b.sleep(10 * time.Minute)
+		codes := map[string]int{}
+		for _, code := range b.letters() {
+			codes[code]++
+		}
+		if len(codes) != 2 || codes["panic"] != 1 || codes["deadline"] != 1 {
+			t.Errorf("letters %v", codes)
+		}
+		if b.count() != 98 || largest != 50 {
+			t.Errorf("%d effects, largest batch %d", b.count(), largest)
+		}
+		stop(boot.ErrStopped)
+		close(forever)
+		wg.Wait()
+	})
+}
