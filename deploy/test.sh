@@ -27,6 +27,9 @@ tools() {
   GOWORK=off go build -C deploy/tools -o ../../bin/ gotest.tools/gotestsum github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 }
 
+# The tools' module stands outside go.work: its tests hold Dockerfile and compose file against the services.
+deployment() { (cd deploy/tools && GOWORK=off ../../bin/gotestsum --format standard-quiet --jsonfile "$results/deployment.json" -- ./...); }
+
 unit() { gotest unit -race -shuffle=on -timeout 8m work; }
 journeys() { gotest journeys -tags e2e -count=1 -timeout 10m ./services/e2e/...; }
 
@@ -35,6 +38,7 @@ step set-up deploy/setup.sh all
 step tools tools
 step checks deploy/check.sh
 step unit unit
+step deploy deployment
 step fuzz deploy/fuzz.sh 3
 step journeys journeys
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -141,6 +142,12 @@ func (b *broker) read(t testing.TB, topic string) []kafka.Message {
 		_ = reader.Close()
 	}
 	return all
+}
+
+// readKey gives the records of a topic that have that key.
+func (b *broker) readKey(t testing.TB, topic, key string) []kafka.Message {
+	t.Helper()
+	return slices.DeleteFunc(b.read(t, topic), func(m kafka.Message) bool { return string(m.Key) != key })
 }
 
 // ends gives the end offset of every partition of a topic.

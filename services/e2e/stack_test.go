@@ -81,6 +81,13 @@ func startStack(t testing.TB, startBroker func(testing.TB, string) *broker, sett
 	return s
 }
 
+// in is the stack as a part of a test sees it.
+func (s *stack) in(t testing.TB) *stack {
+	part := *s
+	part.t = t
+	return &part
+}
+
 func (s *stack) startDatabase(dir string) {
 	s.t.Helper()
 	var err error

@@ -128,9 +128,15 @@ func (s *stack) waitAccounted() {
 // letter is a dead letter as PostgreSQL lists it.
 type letter struct{ Service, Code, Path, Detail, OrderKey string }
 
-func (s *stack) letters() []letter {
+// letters gives the dead letters of those orders, or of all if none is named.
+func (s *stack) letters(of ...pushed) []letter {
 	s.t.Helper()
-	rows, err := s.pool.Query(s.t.Context(), `select service, code, coalesce(path, ''), coalesce(detail, ''), order_key from dead_letters order by id`)
+	var keys []string
+	for _, o := range of {
+		keys = append(keys, o.key)
+	}
+	rows, err := s.pool.Query(s.t.Context(), `select service, code, coalesce(path, ''), coalesce(detail, ''), order_key from dead_letters
+		where $1::text[] is null or order_key = any($1) order by id`, keys)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -216,12 +222,13 @@ func (s *stack) admin(method, path, body string, into any) {
 	}
 }
 
-// waitDeliveredOnce wants each order at its partner, taken exactly once, with the amount that its sender pushed.
+// deliveredOnce wants each order at its partner, taken exactly once, with the amount that its sender pushed.
 func (s *stack) deliveredOnce(orders []pushed) {
 	s.t.Helper()
 	s.deliveredAtMost(1, orders)
 }
 
+// deliveredAtMost allows an order to be taken several times and says how many were.
 func (s *stack) deliveredAtMost(times int, orders []pushed) (repeated int) {
 	s.t.Helper()
 	at := map[string]map[string]taken{"icbu": s.partner("okki"), "mall": s.partner("ezr")}

@@ -1,0 +1,31 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// A price query goes straight to OKKI and leaves nothing in Kafka; when OKKI hangs, the platform is told so within 2 s.
+func priceQuery(t *testing.T, s *stack) {
+	query := []byte(strings.Replace(icbuOrder("P500", "500.05").body, `"action":1`, `"action":0`, 1))
+	if a := s.pushICBU(query); a.Status != 200 || a.field(t, "success") != true || a.field(t, "resp_code") != "0" {
+		t.Errorf("price query: %v", a)
+	}
+	s.faults(`{"partner":"okki","hang":true}`)
+	a := s.pushICBU(query)
+	if a.field(t, "success") != false || a.field(t, "resp_code") != "okki-unavailable" || a.Elapsed > 3*time.Second {
+		t.Errorf("price query while OKKI hangs: %v after %s", a, a.Elapsed)
+	}
+	for partition, end := range s.broker.ends(t, "icbu.received.v1") {
+		if end > 0 {
+			t.Errorf("icbu.received.v1/%d holds %d records", partition, end)
+		}
+	}
+	if took, ok := s.partner("okki")["P500"]; ok {
+		t.Errorf("OKKI took %v for a query", took)
+	}
+	s.faults("")
+}
