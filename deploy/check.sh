@@ -31,7 +31,7 @@ check_tidy() {
 
 check_lint() {
   GOWORK=off go build -C deploy/tools -o ../../bin/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint &&
-    bin/golangci-lint run "${paths[@]}"
+    bin/golangci-lint run --allow-parallel-runners "${paths[@]}"
 }
 
 check_format() {
