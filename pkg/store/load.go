@@ -13,6 +13,9 @@ import (
 
 // The orders are read and locked first; each later statement then sees what another writer of them has committed.
 const (
+	// A plan that was made for empty tables must not be kept while they fill.
+	planAnew = `set local plan_cache_mode = force_custom_plan`
+
 	loadOrders = `select order_key, version, revision, validated, state, content_digest, content_revision, document_revision,
 		delivered_revision, delivered_total::text, delivered_digest, received_at
 		from orders where order_key = any($1) order by order_key for update`
@@ -45,6 +48,7 @@ func load(ctx context.Context, tx pgx.Tx, facts []*Fact) (map[order.Key]*account
 		revisions = append(revisions, int64(f.Meta.Revision))
 	}
 	batch := &pgx.Batch{}
+	batch.Queue(planAnew)
 	batch.Queue(loadOrders, keys).Query(func(rows pgx.Rows) error { return scanOrders(rows, accounts) })
 	batch.Queue(loadRevisions, touched, revisions, keys).Query(func(rows pgx.Rows) error { return scanRevisions(rows, accounts) })
 	batch.Queue(loadLetters, touched, revisions, keys).Query(func(rows pgx.Rows) error { return scanLetters(rows, accounts) })
