@@ -24,6 +24,9 @@ import (
 //	duplicate   the newest delivered content is the same, and nothing is in doubt since
 //	call
 //
+// Every row is looked up by its key: the laterals with a limit see to that, whatever the planner thinks of a table that
+// has grown since it was last analysed.
+//
 // A row in doubt is one that says so, or whose lease ran out, or that this owner left behind. A superseded row stays in
 // doubt until something newer is delivered: what the partner holds is not known before.
 const claim = `
@@ -51,7 +54,10 @@ judged as (
 		end as verdict
 	from asked a
 	cross join clock
-	left join deliveries own on own.partner = $1 and own.order_key = a.order_key and own.revision = a.revision
+	left join lateral (
+		select d.* from deliveries d
+		where d.partner = $1 and d.order_key = a.order_key and d.revision = a.revision limit 1
+	) own on true
 	left join lateral (
 		select d.revision, d.digest, d.dirty from deliveries d
 		where d.partner = $1 and d.order_key = a.order_key and d.outcome in ('delivered', 'duplicate')
@@ -67,7 +73,10 @@ judged as (
 		where d.partner = $1 and d.order_key = a.order_key and d.revision > coalesce(head.revision, 0)
 			and (d.state <> 'settled' or d.doubtful)
 	) pending on true
-	left join deliveries earlier on earlier.partner = $1 and earlier.order_key = a.order_key and earlier.revision = pending.earlier
+	left join lateral (
+		select d.revision, d.request, d.claimed_at from deliveries d
+		where d.partner = $1 and d.order_key = a.order_key and d.revision = pending.earlier limit 1
+	) earlier on true
 ),
 called as (
 	insert into deliveries as d (partner, order_key, revision, digest, total, state, owner, lease_until, attempts, request, claimed_at)

@@ -107,7 +107,7 @@ func TestTakenOverAfterTheNewestSettled(t *testing.T) {
 
 func TestTakenOverWithoutEffectLeavesTheNewestAlone(t *testing.T) {
 	for name, late := range map[string]struct {
-		digest string
+		newest string
 		ending store.Ending
 	}{
 		"not taken":    {"B", store.NotTaken},
@@ -119,14 +119,13 @@ func TestTakenOverWithoutEffectLeavesTheNewestAlone(t *testing.T) {
 			frozen := k.call(k.a, 5, "A")
 			k.expire()
 			k.deliver(k.b, 5, "A")
-			if late.digest == "B" {
-				k.deliver(k.b, 6, "B")
+			if k.claim(k.b, 6, late.newest).Verdict == store.Call {
+				k.settle(k.b, 6, 1, store.Delivered)
 			}
 			if settled := k.settle(k.a, 5, frozen.Attempt, late.ending); settled.Status != store.Lost {
 				t.Fatalf("the frozen owner's settle: %+v", settled)
 			}
-			k.claim(k.b, 7, late.digest)
-			k.done(k.b, 7, late.digest, event.Duplicate, map[string]order.Revision{"A": 5, "B": 6}[late.digest])
+			k.done(k.b, 7, late.newest, event.Duplicate, 6)
 		})
 	}
 }

@@ -25,18 +25,22 @@ with given as (
 ),
 clock as materialized (select clock_timestamp() as now),
 found as (
-	select g.*, clock.now, d.digest,
+	select g.*, clock.now, d.digest, d.request as kept, d.doubtful, d.unknowns, coalesce(d.dirty, false) as dirty,
 		coalesce(d.state = 'claimed' and d.owner = $2 and d.attempts = g.attempt, false) as ours,
-		coalesce(d.owner <> $2 or d.attempts <> g.attempt, true) as taken_over, coalesce(d.dirty, false) as dirty,
-		coalesce(head.revision, 0) as head, coalesce(newest.revision, 0) as newest
+		coalesce(d.owner <> $2 or d.attempts <> g.attempt, true) as taken_over,
+		g.ending in ('refused', 'conflict') or g.ending = 'delivered' and not coalesce(d.dirty, false) as final,
+		coalesce(before.revision, 0) as before, coalesce(newest.revision, 0) as newest
 	from given g
 	cross join clock
-	left join deliveries d on d.partner = $1 and d.order_key = g.order_key and d.revision = g.revision
+	left join lateral (
+		select d.* from deliveries d
+		where d.partner = $1 and d.order_key = g.order_key and d.revision = g.revision limit 1
+	) d on true
 	left join lateral (
 		select h.revision from deliveries h
 		where h.partner = $1 and h.order_key = g.order_key and h.revision < g.revision and h.outcome in ('delivered', 'duplicate')
 		order by h.revision desc limit 1
-	) head on true
+	) before on true
 	left join lateral (
 		select h.revision from deliveries h
 		where h.partner = $1 and h.order_key = g.order_key and h.outcome in ('delivered', 'duplicate')
@@ -44,27 +48,37 @@ found as (
 	) newest on true
 ),
 written as (
-	update deliveries d set
-		state = case
-			when f.ending in ('refused', 'conflict') or f.ending = 'delivered' and not d.dirty then 'settled'
-			when f.ending in ('unknown', 'delivered') or d.doubtful then 'unknown'
-			else 'claimed' end,
-		outcome = case when f.ending in ('refused', 'conflict') or f.ending = 'delivered' and not d.dirty then f.ending end,
-		settled_at = case when f.ending in ('refused', 'conflict') or f.ending = 'delivered' and not d.dirty then f.now end,
-		doubtful = case f.ending when 'unknown' then true when 'not_taken' then d.doubtful when 'delivered' then d.dirty else false end,
-		unknowns = d.unknowns + (f.ending = 'unknown')::int,
-		request = case f.ending when 'unknown' then coalesce(f.request, d.request) when 'not_taken' then d.request end,
-		dirty = false, lease_until = null, code = f.code, took_ms = f.took
-	from found f
-	where f.ours and d.partner = $1 and d.order_key = f.order_key and d.revision = f.revision
-	returning d.order_key, d.revision, d.outcome, d.code, d.total, d.attempts, d.settled_at, d.took_ms, d.digest
+	insert into deliveries as d (partner, order_key, revision, digest, owner, claimed_at, state, outcome, settled_at,
+		doubtful, unknowns, request, code, took_ms)
+	select $1, order_key, revision, digest, $2, now,
+		case when final then 'settled' when ending in ('unknown', 'delivered') or doubtful then 'unknown' else 'claimed' end,
+		case when final then ending end,
+		case when final then now end,
+		case ending when 'unknown' then true when 'not_taken' then doubtful else not final end,
+		unknowns + (ending = 'unknown')::int,
+		case ending when 'unknown' then coalesce(request, kept) when 'not_taken' then kept end,
+		code, took
+	from found where ours
+	on conflict (partner, order_key, revision) do update set
+		state = excluded.state, outcome = excluded.outcome, settled_at = excluded.settled_at, doubtful = excluded.doubtful,
+		unknowns = excluded.unknowns, request = excluded.request, code = excluded.code, took_ms = excluded.took_ms,
+		dirty = false, lease_until = null
+	returning d.order_key, d.outcome, d.code, d.total, d.attempts, d.settled_at, d.took_ms, d.digest
 ),
 superseded as (
-	update deliveries d set state = 'settled', outcome = 'superseded', other_revision = w.revision, code = '', owner = $2,
-		lease_until = null, doubtful = false, request = null, settled_at = w.settled_at
-	from written w join found f using (order_key)
-	where w.outcome = 'delivered' and d.partner = $1 and d.order_key = w.order_key
-		and d.revision > f.head and d.revision < w.revision and d.state <> 'settled'
+	insert into deliveries as d (partner, order_key, revision, digest, owner, claimed_at, state, outcome, other_revision, settled_at)
+	select $1, f.order_key, older.revision, older.digest, $2, f.now, 'settled', 'superseded', f.revision, f.now
+	from found f
+	cross join lateral (
+		select d.revision, d.digest from deliveries d
+		where d.partner = $1 and d.order_key = f.order_key and d.revision > f.before and d.revision < f.revision
+			and d.state <> 'settled'
+		limit 1000
+	) older
+	where f.ours and f.final and f.ending = 'delivered'
+	on conflict (partner, order_key, revision) do update set
+		state = excluded.state, outcome = excluded.outcome, other_revision = excluded.other_revision, code = '',
+		owner = excluded.owner, lease_until = null, doubtful = false, request = null, settled_at = excluded.settled_at
 ),
 soiled as (
 	update deliveries d set dirty = true

@@ -100,10 +100,15 @@ func TestSupersededRowStaysInDoubt(t *testing.T) {
 
 func TestDeadClaimWithoutItsRequestWaitsForItsRecord(t *testing.T) {
 	k := openBook(t)
-	k.call(k.a, 5, "A")
+	frozen := k.call(k.a, 5, "A")
 	k.expire()
 	k.busy(k.b, 6, "B")
 	k.exec("update deliveries set claimed_at = now() - interval '61 minutes'")
+	k.deliver(k.b, 6, "B")
+	// Should its owner come back after all, it has lost its claim, and may have overwritten the newer one.
+	if settled := k.settle(k.a, 5, frozen.Attempt, store.Delivered); settled.Status != store.Lost {
+		t.Errorf("the frozen owner's settle: %+v", settled)
+	}
 	k.deliver(k.b, 6, "B")
 	k.done(k.a, 5, "A", event.Superseded, 6)
 }
