@@ -26,7 +26,11 @@ func TestMain(m *testing.M) {
 	case slices.Contains(services, service{name}):
 		playService(name)
 	default:
-		os.Exit(m.Run())
+		code := m.Run()
+		if dir, err := bin(); err == nil {
+			_ = os.RemoveAll(dir)
+		}
+		os.Exit(code)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 )
 
 func TestEnvFileAndEnvironments(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	r := start(t, dir, "ICBU_SECRETS=given 'key'=given secret")
 	env := r.up()
@@ -68,6 +69,7 @@ func (r *running) environ(name string) string {
 }
 
 func TestDeadServiceIsStartedAgain(t *testing.T) {
+	t.Parallel()
 	r := start(t, t.TempDir())
 	r.up()
 	before := r.pid("validate", 0)
@@ -81,22 +83,27 @@ func TestDeadServiceIsStartedAgain(t *testing.T) {
 }
 
 func TestGracefulStop(t *testing.T) {
+	t.Parallel()
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
-		r := start(t, t.TempDir())
-		r.up()
-		r.signal(signal)
-		_ = r.cmd.Process.Signal(signal) // as who sends to a process and to its group
-		if code := r.ended(); code != 0 {
-			t.Errorf("%v: exit status %d", signal, code)
-		}
-		r.nothingLeft()
-		if _, err := os.Stat(filepath.Join(r.dir, stateDir, "env")); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%v: .local/env tells of a stack that is gone: %v", signal, err)
-		}
+		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
+			r := start(t, t.TempDir())
+			r.up()
+			r.signal(signal)
+			_ = r.cmd.Process.Signal(signal) // as who sends to a process and to its group
+			if code := r.ended(); code != 0 {
+				t.Errorf("exit status %d", code)
+			}
+			r.nothingLeft()
+			if _, err := os.Stat(filepath.Join(r.dir, stateDir, "env")); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf(".local/env tells of a stack that is gone: %v", err)
+			}
+		})
 	}
 }
 
 func TestServiceThatDoesNotStopIsEnded(t *testing.T) {
+	t.Parallel()
 	r := start(t, t.TempDir(), "FAKE_BEHAVE=mallupload=deaf")
 	r.up()
 	began := time.Now()
@@ -111,6 +118,7 @@ func TestServiceThatDoesNotStopIsEnded(t *testing.T) {
 }
 
 func TestKilledLocalLeavesNothingAndItsNextOneStarts(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	r := start(t, dir, "FAKE_BEHAVE=okkisync=deaf") // it needs its whole grace period
 	first := r.up()
@@ -124,6 +132,7 @@ func TestKilledLocalLeavesNothingAndItsNextOneStarts(t *testing.T) {
 }
 
 func TestStoppedLocalBlocksNoService(t *testing.T) {
+	t.Parallel()
 	r := start(t, t.TempDir(), "SHOW_LOGS=all")
 	r.up()
 	pid := r.pid("persist", 0)
@@ -139,6 +148,7 @@ func TestStoppedLocalBlocksNoService(t *testing.T) {
 }
 
 func TestTakenPortNamesTheSetting(t *testing.T) {
+	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -159,6 +169,7 @@ func TestTakenPortNamesTheSetting(t *testing.T) {
 }
 
 func TestSecondLocalInAFolder(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	first := start(t, dir)
 	first.up()
@@ -176,6 +187,7 @@ func TestSecondLocalInAFolder(t *testing.T) {
 }
 
 func TestWrongSettingsOfAServiceEndTheStack(t *testing.T) {
+	t.Parallel()
 	r := start(t, t.TempDir(), "FAKE_BEHAVE=sandbox=broken")
 	if code := r.ended(); code != 1 {
 		t.Errorf("exit status %d", code)
@@ -188,6 +200,7 @@ func TestWrongSettingsOfAServiceEndTheStack(t *testing.T) {
 }
 
 func TestWrongSettingsOfLocal(t *testing.T) {
+	t.Parallel()
 	r := start(t, t.TempDir(), "INGEST_ADDR=8080", "SHOW_LOGS=some", "DEMO=perhaps")
 	if code := r.ended(); code != 2 {
 		t.Errorf("exit status %d", code)
@@ -201,6 +214,7 @@ func TestWrongSettingsOfLocal(t *testing.T) {
 
 // Two stacks side by side, each with its own broker and database, which survive their crashes.
 func TestBackendsOfTwoStacks(t *testing.T) {
+	t.Parallel()
 	one, two := t.TempDir(), t.TempDir()
 	none := []string{"KAFKA_BROKERS=", "DATABASE_URL="}
 	r, other := start(t, one, none...), start(t, two, none...)

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"orderflow/pkg/boot"
 )
 
@@ -46,21 +48,21 @@ func checkPrograms(dir string) error {
 
 // programs makes what is kept running of the services.
 func (s *stack) programs(ctx context.Context) ([]program, error) {
-	var all []program
+	all := make([]program, len(services))
+	group, ctx := errgroup.WithContext(ctx)
 	for n, service := range services {
-		path := filepath.Join(s.binaries, service.name)
-		reads, err := boot.SettingsOf(ctx, path)
-		if err != nil {
-			return nil, err
-		}
-		log := s.state.path("logs", service.name+".log")
-		if err := fresh(log); err != nil {
-			return nil, err
-		}
-		env := s.env.of(reads, map[string]string{"OPS_ADDR": s.cfg.ops(n)})
-		all = append(all, program{name: service.name, path: path, env: env, log: log})
+		group.Go(func() error {
+			path, log := filepath.Join(s.binaries, service.name), s.state.path("logs", service.name+".log")
+			reads, err := boot.SettingsOf(ctx, path)
+			if err != nil {
+				return err
+			}
+			env := s.env.of(reads, map[string]string{"OPS_ADDR": s.cfg.ops(n)})
+			all[n] = program{name: service.name, path: path, env: env, log: log}
+			return fresh(log)
+		})
 	}
-	return all, nil
+	return all, group.Wait()
 }
 
 // runSteps prepares database and broker with orderctl, as one would elsewhere.
