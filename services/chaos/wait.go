@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// eventually polls until check is content or the time is over.
+func eventually(ctx context.Context, within time.Duration, what string, check func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	for {
+		err := check()
+		if err == nil {
+			return nil
+		}
+		if !pause(ctx, 100*time.Millisecond) {
+			return fmt.Errorf("%s: not within %s: %w", what, within, err)
+		}
+	}
+}
+
+// pause waits and tells whether ctx goes on.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// ready asks for /readyz of an ops address.
+func ready(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		text := make([]byte, 300)
+		n, _ := answer.Body.Read(text)
+		return fmt.Errorf("%s: %s", answer.Status, text[:n])
+	}
+	return nil
+}
+
+// ports hands out loopback ports that nobody listens on, below those that the kernel gives to outgoing connections.
+type ports struct {
+	mu   sync.Mutex
+	last int
+}
+
+func newPorts() *ports { return &ports{last: 11000 + os.Getpid()*41%17000} }
+
+func (p *ports) next() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		if p.last++; p.last > 31000 {
+			p.last = 11000
+		}
+		listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(p.last))
+		if err != nil {
+			continue
+		}
+		_ = listener.Close()
+		return strconv.Itoa(p.last)
+	}
+}
+
+func (p *ports) addr() string { return "127.0.0.1:" + p.next() }
+
+// between draws a duration.
+func between(r *rand.Rand, low, high time.Duration) time.Duration {
+	return low + time.Duration(r.Int64N(int64(high-low)+1))
+}
+
+var errStopped = errors.New("stopped")
