@@ -1,6 +1,9 @@
 package store_test
 
 import (
+	"fmt"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +21,46 @@ func TestAnotherLiveLeaseOnTheOrderIsBusy(t *testing.T) {
 	k.expire()
 	k.call(k.b, 5, "A")
 	k.busy(k.a, 5, "A")
+}
+
+func TestOneOfManyWorkersGetsTheOrder(t *testing.T) {
+	s, _ := open(t)
+	const rounds, workers, orders = 30, 6, 40
+	for round := range rounds {
+		var intents []store.Intent
+		for i := range orders {
+			intents = append(intents, store.Intent{OrderKey: order.Key(fmt.Sprintf("icbu:%d-%d", round, i)), Revision: 5, Digest: "A"})
+		}
+		calls := map[order.Key]int{}
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		for w := range workers {
+			l := s.Ledger("okki", "okkisync", fmt.Sprint("owner ", w))
+			mine := slices.Clone(intents)
+			if w%2 == 1 {
+				slices.Reverse(mine) // no order of claiming may end in a deadlock
+			}
+			wg.Go(func() {
+				grants, err := l.Claim(t.Context(), mine)
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				for i, grant := range grants {
+					if grant.Verdict == store.Call {
+						calls[mine[i].OrderKey]++
+					}
+				}
+			})
+		}
+		wg.Wait()
+		for _, in := range intents {
+			if n := calls[in.OrderKey]; n != 1 {
+				t.Fatalf("%s: granted to %d workers", in.OrderKey, n)
+			}
+		}
+	}
 }
 
 func TestLetGoIsNotBusy(t *testing.T) {
