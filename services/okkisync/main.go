@@ -18,7 +18,8 @@ import (
 const (
 	service = "okkisync"
 
-	// inFlight calls at once. OKKI publishes no limit; the gateway answers its flow limits with a ban, which is obeyed.
+	// inFlight calls at once, or LANES if that is less. OKKI publishes no limit; the gateway answers its flow limits with a
+	// ban, which is obeyed.
 	inFlight = 64
 	// handleTimeout is far beyond what the ledger allows a call and its settling.
 	handleTimeout = 2 * time.Minute
@@ -47,7 +48,7 @@ func run(ctx context.Context, p *boot.Process, cfg settings) error {
 	desk.Prepare, desk.Send = prepare, sendTo(client)
 	w := worker.Worker{
 		Service: service, Topics: []string{event.Validated(order.ICBU)}, Handle: desk.Handle,
-		MaxBatch: 1, InFlight: inFlight, Timeout: handleTimeout,
+		MaxBatch: 1, InFlight: min(inFlight, cfg.Worker.Lanes), Timeout: handleTimeout,
 		Settings: cfg.Worker, Bus: cfg.Bus, Process: p,
 	}
 	return w.Run(ctx)
