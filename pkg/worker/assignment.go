@@ -5,51 +5,82 @@ import "time"
 // assign starts following a partition. What was known of an earlier assignment of it is gone.
 func (s *schedule) assign(at place) { s.partitions[at] = newPartition(at) }
 
-// revoke starts to take a partition away: its queued records leave the lanes, those in a call may finish.
+// revoke starts to take a partition away. What only closes a gap, so that nothing finished is done again by the next
+// owner, stays in the lanes; all else leaves them.
 func (s *schedule) revoke(at place, now time.Time) {
 	p := s.partitions[at]
 	if p == nil || p.revoking {
 		return
 	}
 	p.revoking = true
-	for _, l := range s.lanes {
-		s.dropQueued(l, p, now)
-	}
-}
-
-// dropQueued takes the records of a partition out of a lane, except one that is in a call.
-func (s *schedule) dropQueued(l *lane, p *partition, now time.Time) {
-	head, kept := l.queue[0], l.queue[:0]
-	for i, r := range l.queue {
-		if r.part != p || (i == 0 && l.state == laneRunning) {
-			kept = append(kept, r)
-		}
-	}
-	clear(l.queue[len(kept):])
-	switch {
-	case len(kept) > 0 && kept[0] == head:
-		l.queue = kept
-	case len(kept) == 0:
-		s.unlist(l)
-		l.queue = nil
-		delete(s.lanes, l.key)
-	default: // the head is gone, and with it the wait that it caused
-		s.unlist(l)
-		l.queue = kept
-		s.makeReady(l, now)
-	}
+	s.drop(p, s.closable(p), now)
 }
 
 // remove ends a partition and gives what may still be committed of it.
-func (s *schedule) remove(at place) (p position, dirty bool) {
-	part := s.partitions[at]
-	if part == nil {
+func (s *schedule) remove(at place, now time.Time) (last position, dirty bool) {
+	p := s.partitions[at]
+	if p == nil {
 		return position{}, false
 	}
-	p, dirty = part.progress, part.dirty()
-	part.gone = true
+	last, dirty = p.progress, p.dirty()
+	p.revoking, p.gone = true, true
+	s.drop(p, 0, now)
 	delete(s.partitions, at)
-	return p, dirty
+	return last, dirty
+}
+
+// closable tells how many records of the partition's queue are worth finishing: those up to the last one that is done or
+// runs, unless one before it waits in backoff, for that gap stays open.
+func (s *schedule) closable(p *partition) int {
+	count := 0
+	for i, r := range p.queue {
+		if r.done {
+			count = i + 1
+			continue
+		}
+		switch l := s.lanes[r.key]; {
+		case r.dropped || l.state == laneWaiting:
+			return count
+		case l.state == laneRunning && l.queue[0] == r:
+			count = i + 1
+		}
+	}
+	return count
+}
+
+// drop takes the records behind the first keep ones of the partition's queue out of the lanes. One that runs stays there
+// until its call is back.
+func (s *schedule) drop(p *partition, keep int, now time.Time) {
+	lanes := map[*lane]bool{}
+	for _, r := range p.queue[keep:] {
+		l := s.lanes[r.key]
+		if r.done || r.dropped || l.state == laneRunning && l.queue[0] == r {
+			continue
+		}
+		r.drop()
+		lanes[l] = true
+	}
+	for l := range lanes {
+		if l.state != laneRunning {
+			s.skipDropped(l, now)
+		}
+	}
+}
+
+// skipDropped moves a lane that does not run to its first record that is still wanted.
+func (s *schedule) skipDropped(l *lane, now time.Time) {
+	if !l.queue[0].dropped {
+		return
+	}
+	s.unlist(l) // and with the head goes the wait that it caused
+	for len(l.queue) > 0 && l.queue[0].dropped {
+		l.pop()
+	}
+	if len(l.queue) == 0 {
+		delete(s.lanes, l.key)
+		return
+	}
+	s.makeReady(l, now)
 }
 
 // uncommitted gives the progress that was not committed yet.

@@ -85,7 +85,7 @@ func (l *loop) giveUp(r *revocation, grace time.Duration) {
 func (l *loop) giveAway(now time.Time) (wake time.Time) {
 	kept := l.leaving[:0]
 	for _, r := range l.leaving {
-		if l.busy(r) && now.Before(r.deadline) {
+		if l.busy(r, now) && now.Before(r.deadline) {
 			wake = earlier(wake, r.deadline)
 			kept = append(kept, r)
 			continue
@@ -96,7 +96,7 @@ func (l *loop) giveAway(now time.Time) (wake time.Time) {
 			if p := l.lanes.partitions[at]; p != nil && p.paused {
 				l.client.ResumeFetchPartitions(byTopic([]place{at}))
 			}
-			if progress, dirty := l.lanes.remove(at); dirty {
+			if progress, dirty := l.lanes.remove(at, now); dirty {
 				r.offsets[at] = progress
 			}
 		}
@@ -107,10 +107,11 @@ func (l *loop) giveAway(now time.Time) (wake time.Time) {
 	return wake
 }
 
-// busy tells whether a call still holds a record of the partitions.
-func (l *loop) busy(r *revocation) bool {
+// busy tells whether the partitions have something under way, or left to do that can be done.
+func (l *loop) busy(r *revocation, now time.Time) bool {
 	for _, at := range r.places {
-		if p := l.lanes.partitions[at]; p != nil && p.running > 0 {
+		p := l.lanes.partitions[at]
+		if p != nil && (p.running > 0 || p.live > 0 && l.policy.gate.mayCall(now)) {
 			return true
 		}
 	}

@@ -85,6 +85,7 @@ func laneKey(m event.Message) string {
 // add queues a record that was read from an assigned partition.
 func (s *schedule) add(p *partition, r *record, now time.Time) {
 	p.add(r)
+	p.live++
 	l := s.lanes[r.key]
 	if l == nil {
 		l = &lane{key: r.key}
@@ -164,16 +165,19 @@ func (s *schedule) wake() time.Time {
 
 // finish ends a running record for good; its partition may then be committed past it.
 func (s *schedule) finish(r *record, now time.Time) {
-	if !r.part.gone {
-		r.part.finish(r)
-	}
+	r.part.finish(r)
 	s.advance(r, now)
 }
 
-// retry lets a running record wait until due. A record of a partition that is going away is let go instead: its next
-// owner reads it again.
+// retry lets a running record wait until due. A record of a partition that is going away is let go instead, and with it
+// what follows in its lane.
 func (s *schedule) retry(r *record, due, now time.Time) {
 	if r.part.revoking || r.part.gone {
+		for _, behind := range s.lanes[r.key].queue {
+			if behind.part == r.part {
+				behind.drop()
+			}
+		}
 		s.advance(r, now)
 		return
 	}
@@ -198,18 +202,28 @@ func (s *schedule) hasten(now time.Time) {
 	heap.Init(&s.waiting)
 }
 
-// advance moves a running lane past its head.
+// advance moves a running lane past its head, and past what was dropped behind it.
 func (s *schedule) advance(r *record, now time.Time) {
 	l := s.lanes[r.key]
 	s.running--
 	r.part.running--
-	l.queue[0] = nil
-	l.queue = l.queue[1:]
+	if !r.dropped {
+		r.part.live--
+	}
+	l.pop()
+	for len(l.queue) > 0 && l.queue[0].dropped {
+		l.pop()
+	}
 	if len(l.queue) == 0 {
 		delete(s.lanes, l.key)
 		return
 	}
 	s.makeReady(l, now)
+}
+
+func (l *lane) pop() {
+	l.queue[0] = nil
+	l.queue = l.queue[1:]
 }
 
 func (s *schedule) run(l *lane) *record {

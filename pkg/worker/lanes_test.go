@@ -110,8 +110,13 @@ func (b *board) started(t *rapid.T, batch []*record) {
 		if r.alone && len(batch) > 1 {
 			t.Fatalf("record %d of a batch of %d must run alone", i, len(batch))
 		}
-		if r.part.gone || r.part.revoking {
-			t.Fatalf("started a record of a partition that is being given away")
+		for _, o := range r.part.queue {
+			if o.key == r.key && o.message.Offset < r.message.Offset && !o.done {
+				t.Fatalf("key %s: offset %d started before %d is done", r.key, r.message.Offset, o.message.Offset)
+			}
+		}
+		if r.part.gone || r.dropped {
+			t.Fatalf("started a record of a partition that was given away")
 		}
 	}
 }
@@ -158,7 +163,7 @@ func (b *board) giveAway(t *rapid.T) {
 	case !p.revoking:
 		b.s.revoke(at, b.now)
 	default:
-		if last, dirty := b.s.remove(at); dirty {
+		if last, dirty := b.s.remove(at, b.now); dirty {
 			b.committed[at] = last.offset
 		}
 	}
@@ -179,8 +184,14 @@ func (b *board) check(t *rapid.T) {
 		}
 	}
 	idle, running := 0, 0
+	live := map[*partition]int{}
 	for key, l := range b.s.lanes {
 		queued += len(l.queue)
+		for _, r := range l.queue {
+			if !r.dropped {
+				live[r.part]++
+			}
+		}
 		switch {
 		case len(l.queue) == 0:
 			t.Fatalf("lane %s is empty and was kept", key)
@@ -192,6 +203,11 @@ func (b *board) check(t *rapid.T) {
 	}
 	if idle != b.s.idle || running != b.s.running || running != len(b.running) {
 		t.Fatalf("counted %d ready and %d running lanes, the schedule says %d and %d, %d run", idle, running, b.s.idle, b.s.running, len(b.running))
+	}
+	for at, p := range b.s.partitions {
+		if live[p] != p.live {
+			t.Fatalf("%v: %d records in the lanes, the partition says %d", at, live[p], p.live)
+		}
 	}
 	if queued == 0 && len(b.s.ready)+len(b.s.waiting) > 0 {
 		t.Fatal("lanes are listed that hold nothing")
@@ -237,6 +253,63 @@ func TestLanesUnderRandomOrders(t *testing.T) {
 			}
 		}
 	})
+}
+
+// When partitions are given away and all goes well, nothing is left finished behind a gap: it would be done again.
+func TestGivingAwayClosesTheGaps(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := newBoard(t)
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			rapid.SampledFrom([]func(*rapid.T){b.poll, b.poll, b.take, func(t *rapid.T) {
+				if len(b.running) > 0 {
+					i := rapid.IntRange(0, len(b.running)-1).Draw(t, "which")
+					r := b.running[i]
+					b.running = slices.Delete(b.running, i, i+1)
+					b.finish(r)
+				}
+			}}).Draw(t, "step")(t)
+		}
+		for _, at := range boardPlaces {
+			b.s.revoke(at, b.now)
+			b.check(t)
+		}
+		b.drain(t)
+		for at, p := range b.s.partitions {
+			for offset := range b.finished[at] {
+				if offset >= p.progress.offset {
+					t.Fatalf("%v: %d is finished, but only %d may be committed", at, offset, p.progress.offset)
+				}
+			}
+		}
+	})
+}
+
+// A record in backoff would hold a partition up for long: its gap stays open, and what lies behind it is let go.
+func TestGivingAwayDoesNotWaitForABackoff(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	s := newSchedule(limits{ready: 100, gap: 100, poll: 1, records: 100, bytes: 1 << 20}, 1, 0, nil)
+	at := place{"main", 0}
+	s.assign(at)
+	p := s.partitions[at]
+	for i, key := range []string{"slow", "ready", "waits", "done"} {
+		s.add(p, &record{message: event.Message{Key: key, Offset: int64(i)}, key: key}, now)
+	}
+	started := map[string]*record{}
+	for range 4 {
+		r := s.probe()[0]
+		started[r.key] = r
+	}
+	s.retry(started["ready"], now, now)
+	s.retry(started["waits"], now.Add(time.Minute), now)
+	s.finish(started["done"], now)
+	s.revoke(at, now)
+	if p.live != 1 || p.running != 1 || s.wake() != (time.Time{}) {
+		t.Errorf("%d records left, %d of them running, wake at %v", p.live, p.running, s.wake())
+	}
+	s.finish(started["slow"], now)
+	if last, dirty := s.remove(at, now); !dirty || last.offset != 1 || len(s.lanes) != 0 {
+		t.Errorf("committed up to %d, %d lanes left", last.offset, len(s.lanes))
+	}
 }
 
 func TestBatchLeavesWhenFullOrAfterTheLinger(t *testing.T) {

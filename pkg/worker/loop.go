@@ -117,14 +117,19 @@ func (l *loop) run(ctx context.Context) error {
 	return l.failure
 }
 
-// stop begins the end of the run: nothing new is started.
+// stop begins the end of the run: no more is done than what closes the gaps before finished records.
 func (l *loop) stop(why error) {
 	if l.failure == nil {
 		l.failure = why
 	}
-	if !l.stopping {
-		l.stopping = true
-		l.cancelAt = time.Now().Add(stopGrace)
+	if l.stopping {
+		return
+	}
+	now := time.Now()
+	l.stopping = true
+	l.cancelAt = now.Add(stopGrace)
+	for at := range l.lanes.partitions {
+		l.lanes.revoke(at, now)
 	}
 }
 
@@ -132,22 +137,29 @@ func (l *loop) finished() bool {
 	if !l.stopping {
 		return false
 	}
-	return len(l.calls) == 0 || time.Now().After(l.cancelAt.Add(cancelGrace))
+	now := time.Now()
+	if now.After(l.cancelAt.Add(cancelGrace)) {
+		return true
+	}
+	more := len(l.lanes.lanes) > 0 && l.failure == nil && now.Before(l.cancelAt) && l.policy.gate.mayCall(now)
+	return len(l.calls) == 0 && !more
 }
 
 // pump does everything that has become possible, and tells when time alone makes more of it possible.
 func (l *loop) pump(now time.Time) (wake time.Time) {
 	l.checkOverdue(now)
 	wake = l.giveAway(now)
-	if l.stopping {
-		if !now.Before(l.cancelAt) {
-			l.abandon(boot.ErrStopped)
-			return earlier(wake, l.cancelAt.Add(cancelGrace+time.Millisecond))
-		}
-		return earlier(earlier(wake, l.overdue), l.cancelAt)
+	if l.stopping && !now.Before(l.cancelAt) {
+		l.abandon(boot.ErrStopped)
+		return earlier(wake, l.cancelAt.Add(cancelGrace+time.Millisecond))
 	}
-	wake = earlier(wake, l.dispatch(now))
+	if l.failure == nil {
+		wake = earlier(wake, l.dispatch(now))
+	}
 	wake = earlier(wake, l.overdue) // of the calls just started, too
+	if l.stopping {
+		return earlier(wake, l.cancelAt)
+	}
 	pause, resume := l.lanes.throttle()
 	if len(pause) > 0 {
 		l.client.PauseFetchPartitions(byTopic(pause))
@@ -174,7 +186,7 @@ func (l *loop) dispatch(now time.Time) (wake time.Time) {
 	for len(l.calls) < l.InFlight {
 		gate := &l.policy.gate
 		var batch []*record
-		probe := gate.mayProbe(now)
+		probe := gate.mayProbe(now) && !l.stopping
 		switch {
 		case probe:
 			batch = l.lanes.probe()
@@ -213,7 +225,7 @@ func (l *loop) intake(fetches kgo.Fetches) {
 	})
 	fetches.EachPartition(func(fetched kgo.FetchTopicPartition) {
 		p := l.lanes.partitions[place{fetched.Topic, fetched.Partition}]
-		if p == nil || p.revoking {
+		if p == nil || p.revoking || l.stopping {
 			return // never ours, or not any more
 		}
 		for _, kafka := range fetched.Records {

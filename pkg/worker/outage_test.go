@@ -332,7 +332,9 @@ func TestBatchFindsItsCulprits(t *testing.T) {
 		w := newWorker(broker, nil)
 		w.options, w.MaxBatch, w.InFlight, w.Linger = options, 50, 2, 20*time.Millisecond
 		w.Handle = func(_ context.Context, in []event.Message) []Result {
+			b.mu.Lock()
 			largest = max(largest, len(in))
+			b.mu.Unlock()
 			for _, m := range in {
 				if m.Key == "icbu:13" {
 					panic("culprit")

@@ -16,7 +16,16 @@ type record struct {
 	epoch   int32  // leader epoch, committed beside the offset
 	part    *partition
 	done    bool
+	dropped bool // left the lanes unfinished: its next owner reads it again
 	history
+}
+
+// drop lets a record go unfinished; its lane passes over it.
+func (r *record) drop() {
+	if !r.dropped {
+		r.dropped = true
+		r.part.live--
+	}
 }
 
 // position is how far a partition may be committed: the offset after the last record of its finished prefix.
@@ -32,11 +41,12 @@ type partition struct {
 	queue      []*record // by offset; the first one is unfinished
 	unfinished int
 	bytes      int      // of unfinished records
-	running    int      // records in a call
+	live       int      // records in the lanes
+	running    int      // of these, in a call
 	progress   position // offset -1: nothing finished yet
 	committed  int64
 	paused     bool
-	revoking   bool // no new calls; those under way may still finish
+	revoking   bool // only what closes a gap is still done
 	gone       bool // not ours any more: nothing of it is committed
 }
 
