@@ -3,34 +3,46 @@ package pgtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"orderflow/pkg/pgserver"
 )
 
 var (
-	shared = sync.OnceValues(func() (*pgserver.Server, error) {
-		dir, err := tempDir()
-		if err != nil {
-			return nil, err
-		}
-		s, err := start(dir)
-		if err != nil {
-			return nil, err
-		}
-		return s, removeAtEnd(dir, s.PID())
-	})
+	shared    = sync.OnceValues(startShared)
 	databases atomic.Int64
-	lifeline  io.Closer // kept reachable: collecting it would end the pipe of removeAtEnd early
 )
+
+// sharedServer is the server of the test process.
+type sharedServer struct {
+	*pgserver.Server
+	lifeline io.Closer // kept reachable: collecting it would end the pipe of removeAtEnd early
+}
+
+func startShared() (*sharedServer, error) {
+	dir, err := tempDir()
+	if err != nil {
+		return nil, err
+	}
+	s, err := start(dir)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	lifeline, err := removeAtEnd(dir, s.PID())
+	return &sharedServer{s, lifeline}, err
+}
 
 // New returns the DATABASE_URL of a fresh, empty database on the test process's own server. The database goes with the
 // test, the server with the process.
@@ -90,16 +102,39 @@ func start(dir string) (*pgserver.Server, error) {
 
 // removeAtEnd leaves a shell behind that removes the folder once this process, and with it the server, has ended: nothing
 // inside a test process runs at its very end. The shell reads a pipe that ends with this process.
-func removeAtEnd(dir string, pid int) error {
+func removeAtEnd(dir string, pid int) (lifeline io.Closer, err error) {
 	script := fmt.Sprintf(`while read -r _; do :; done; for _ in 1 2 3 4 5 6 7 8 9 10; do kill -0 %d 2>/dev/null || break; sleep 0.2; done; rm -rf "$1"`, pid)
-	cmd := exec.Command("sh", "-c", script, "sh", dir) //nolint:gosec // our own folder
+	cmd := exec.Command("sh", "-c", script, "sh", dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	var err error
-	if lifeline, err = cmd.StdinPipe(); err != nil {
-		return fmt.Errorf("watch for the end of the tests: %w", err)
+	lifeline, err = cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
 	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("watch for the end of the tests: %w", err)
+	if err != nil {
+		return nil, fmt.Errorf("watch for the end of the tests: %w", err)
 	}
-	return nil
+	return lifeline, nil
+}
+
+// Rows gives the rows of a query as texts, columns joined by a blank: for tests that look at what was stored.
+func Rows(t testing.TB, url, sql string, args ...any) []string {
+	t.Helper()
+	ctx := context.Background() // also in a cleanup
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	rows, err := conn.Query(ctx, sql, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (string, error) {
+		values, err := row.Values()
+		return strings.TrimSuffix(fmt.Sprintln(values...), "\n"), err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return texts
 }

@@ -98,7 +98,7 @@ func TestArrivalDoesNotShow(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		count++
 		source := rapid.SampledFrom(order.Sources).Draw(t, "source")
-		partition := int32(count) //nolint:gosec // a record's coordinates belong to one order
+		partition := int32(count)
 		var dumps [2]string
 		passed, others := history(t, order.Key(source+":template"))
 		for i := range dumps {
@@ -114,7 +114,7 @@ func TestArrivalDoesNotShow(t *testing.T) {
 				}
 				batch := make([]store.Fact, n)
 				for j, f := range arrival[:n] {
-					batch[j] = moveTo(f, key, partition*2+int32(i)) //nolint:gosec // 0 or 1
+					batch[j] = moveTo(f, key, partition*2+int32(i))
 				}
 				for _, err := range s.Apply(s.Context(), batch) {
 					if err != nil {

@@ -92,10 +92,10 @@ func letterColumns(keys *privacy.Keys, rows []*letterRow) ([]any, error) {
 		column(rows, func(l *letterRow) int32 { return l.originPartition }),
 		column(rows, func(l *letterRow) int64 { return l.originOffset }),
 		column(rows, func(l *letterRow) *time.Time { return nullTime(l.letter.Origin.Timestamp) }),
-		column(rows, func(l *letterRow) int32 { return int32(l.letter.Attempts) }), //nolint:gosec // parsed within bounds
+		column(rows, func(l *letterRow) int32 { return int32(l.letter.Attempts) }),
 		column(rows, func(l *letterRow) time.Time { return l.firstFailedAt }),
 		column(rows, func(l *letterRow) time.Time { return l.letter.Last }),
-		column(rows, func(l *letterRow) int32 { return int32(l.failedReplays) }), //nolint:gosec // parsed within bounds
+		column(rows, func(l *letterRow) int32 { return int32(l.failedReplays) }),
 		column(rows, func(l *letterRow) string { return l.letter.Record.Topic }),
 		column(rows, func(l *letterRow) int32 { return l.letter.Record.Partition }),
 		column(rows, func(l *letterRow) int64 { return l.letter.Record.Offset }),

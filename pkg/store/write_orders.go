@@ -224,7 +224,7 @@ func queueLines(batch *pgx.Batch, documents []documentRow) {
 	}
 	batch.Queue(writeLines,
 		column(rows, func(r lineRow) string { return string(r.key) }),
-		column(rows, func(r lineRow) int32 { return int32(r.No) }), //nolint:gosec // counts the lines of one document
+		column(rows, func(r lineRow) int32 { return int32(r.No) }),
 		column(rows, func(r lineRow) string { return r.ID }),
 		column(rows, func(r lineRow) string { return r.Product }),
 		column(rows, func(r lineRow) string { return r.Name }),

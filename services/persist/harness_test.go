@@ -2,16 +2,13 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -45,7 +42,7 @@ type bench struct {
 	logs    *observer.ObservedLogs
 	store   *store.Store
 	keys    *privacy.Keys
-	conn    *pgx.Conn
+	url     string
 }
 
 func newBench(t testing.TB, url string) *bench {
@@ -58,18 +55,13 @@ func newBench(t testing.TB, url string) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	keys, err := privacy.New(privacySettings)
 	if err != nil {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zapcore.DebugLevel)
 	process := &boot.Process{Name: service, Log: zap.New(core), Health: boot.NewHealth(), Metrics: prometheus.NewRegistry()}
-	return &bench{t, newKeeper(store.NewWriter(db, keys), process), process, logs, db, keys, conn}
+	return &bench{t, newKeeper(store.NewWriter(db, keys), process), process, logs, db, keys, url}
 }
 
 func freshBench(t testing.TB) *bench { return newBench(t, pgtest.New(t)) }
@@ -99,18 +91,7 @@ func (b *bench) errors(in ...event.Message) []error {
 
 func (b *bench) rows(sql string) []string {
 	b.Helper()
-	rows, err := b.conn.Query(context.Background(), sql)
-	if err != nil {
-		b.Fatal(err)
-	}
-	texts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (string, error) {
-		values, err := row.Values()
-		return strings.TrimSuffix(fmt.Sprintln(values...), "\n"), err
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	return texts
+	return pgtest.Rows(b, b.url, sql)
 }
 
 func (b *bench) want(sql string, want ...string) {

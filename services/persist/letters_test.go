@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"pgregory.net/rapid"
@@ -24,8 +23,10 @@ func TestAnyLetterIsKept(t *testing.T) {
 	push := pushed(order.ICBU, "icbu:P1", []byte(`{"ali_order_no":"P1"}`), 7)
 	good := failed("validate", "bad_amount", push, 0)
 	texts := rapid.OneOf(
-		rapid.String(), rapid.SampledFrom([]string{"", "\x00", "a\x00b", "\xff\xfe", "-1", "99999999999999999999", "9223372036854775807", "2147483648",
-			"0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "icbu.received.v1", "deliveries.v1", "persist", strings.Repeat("x", 3000)}),
+		rapid.String(), rapid.SampledFrom([]string{
+			"", "\x00", "a\x00b", "\xff\xfe", "-1", "99999999999999999999", "9223372036854775807", "2147483648",
+			"0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "icbu.received.v1", "deliveries.v1", "persist", strings.Repeat("x", 3000),
+		}),
 	)
 	offset := int64(0)
 	rapid.Check(t, func(t *rapid.T) {
@@ -54,8 +55,10 @@ func TestAnyLetterIsKept(t *testing.T) {
 
 func TestLetterFromNobody(t *testing.T) {
 	b := freshBench(t)
-	b.keep(event.Message{Topic: event.DeadLetters("okkisync"), Partition: 2, Offset: 9, Timestamp: receivedAt, Key: "\x00", Value: []byte("x"),
-		Headers: []event.Header{{Key: "dlq-code", Value: []byte("a\x00")}, {Key: "\x00\xff", Value: []byte{0}}}})
+	b.keep(event.Message{
+		Topic: event.DeadLetters("okkisync"), Partition: 2, Offset: 9, Timestamp: receivedAt, Key: "\x00", Value: []byte("x"),
+		Headers: []event.Header{{Key: "dlq-code", Value: []byte("a\x00")}, {Key: "\x00\xff", Value: []byte{0}}},
+	})
 	b.want(`select service, code, origin_topic, origin_partition, origin_offset, order_key, state, failed_at = first_failed_at from dead_letters`,
 		"okkisync a\uFFFD okkisync.dlq.v1 2 9  open true")
 	b.want(`select count(*) from orders`, "0")
@@ -86,7 +89,11 @@ func (w brokenWriter) AddLetter(context.Context, *store.Letter) error { return w
 
 // Neither a bug nor data that no form of the row can hold makes a letter of a letter; only an outage is tried again.
 func TestLetterWhoseWritingFails(t *testing.T) {
-	data := func() error { return &pgconn.PgError{Code: "22021"} }
+	refusal := freshBench(t).writer.Apply(t.Context(), []store.Fact{{Meta: metaOf("icbu:\x00", 1, ""), Delivery: &event.Delivery{}}})[0]
+	if refusal == nil {
+		t.Fatal("the database took a NUL")
+	}
+	data := func() error { return refusal }
 	outage := func() error { return errors.New("connection refused") }
 	bug := func() error { panic("bug") }
 	good := failed("validate", "bad_json", pushed(order.Mall, "mall:S:1", nil, 7), 0)

@@ -78,7 +78,7 @@ func TestFromKafkaToRows(t *testing.T) {
 	broker := bustest.Start(t)
 	b := freshBench(t)
 	record(t, broker, b.store)
-	start(t, broker, b.conn.Config().ConnString())
+	start(t, broker, b.url)
 	const orders = 40
 	body := string(example(t, "icbu/good-seed.json"))
 	for n := range int64(orders) {
@@ -177,7 +177,7 @@ func TestRecreatedTopic(t *testing.T) {
 		t.Fatal(err)
 	}
 	process := &boot.Process{Name: service, Log: zap.NewNop(), Health: boot.NewHealth(), Metrics: prometheus.NewRegistry()}
-	cfg := settings{Bus: broker.Settings, Store: store.Settings{URL: b.conn.Config().ConnString()}, Privacy: privacySettings}
+	cfg := settings{Bus: broker.Settings, Store: store.Settings{URL: b.url}, Privacy: privacySettings}
 	err := run(broker.Context(), process, cfg)
 	if !errors.Is(err, store.ErrTopicChanged) || !strings.Contains(err.Error(), "mall.received.v1") {
 		t.Errorf("run: %v", err)
