@@ -51,8 +51,10 @@ func (k *Keys) Encrypt(plain, place []byte) []byte {
 	sealed[0], sealed[1] = format, byte(len(key.id))
 	copy(sealed[2:], key.id)
 	nonce := sealed[head:]
-	_, _ = rand.Read(nonce)                                                                     // never fails: crypto/rand ends the process instead
-	return key.aead(nonce).Seal(sealed, nonce[12:], plain, authenticated(sealed[:head], place)) //nolint:gosec // G407: the nonce was drawn a line above
+	_, _ = rand.Read(nonce) // never fails: crypto/rand ends the process instead
+
+	//nolint:gosec // G407: the nonce was drawn a line above
+	return key.aead(nonce).Seal(sealed, nonce[12:], plain, authenticated(sealed[:head], place))
 }
 
 // Decrypt opens what Encrypt sealed for the same place, under any of the keys.
