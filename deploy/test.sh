@@ -30,7 +30,7 @@ tools() {
 # The tools' module stands outside go.work: its tests hold Dockerfile and compose file against the services.
 deployment() { (cd deploy/tools && GOWORK=off ../../bin/gotestsum --format standard-quiet --jsonfile "$results/deployment.json" -- ./...); }
 
-unit() { gotest unit -race -shuffle=on -timeout 8m work; }
+unit() { gotest unit -race -timeout 8m work; }
 journeys() { gotest journeys -tags e2e -count=1 -timeout 10m ./services/e2e/...; }
 
 step set-up deploy/setup.sh all
