@@ -5,16 +5,17 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# need WHAT PACKAGE: the package is installed as root with apt, else its absence is a clear failure.
+# need WHAT PACKAGE...: the packages are installed as root with apt, else their absence is a clear failure.
 need() {
-  local what=$1 package=$2
+  local what=$1
+  shift
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo "setup: $what is missing; install it, on Debian: apt-get install $package" >&2
+    echo "setup: $what is missing; install it, on Debian: apt-get install $*" >&2
     exit 1
   fi
-  echo "setup: $what is missing, installing $package"
+  echo "setup: $what is missing, installing $*"
   [ -n "${apt_updated:-}" ] || { apt-get update -qq; apt_updated=1; }
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 has_postgres() {
@@ -29,7 +30,7 @@ go work edit -json >/dev/null
 
 [ "${1:-all}" = all ] || exit 0
 
-command -v gcc >/dev/null || need "a C compiler (for go test -race)" "gcc libc6-dev"
+command -v gcc >/dev/null || need "a C compiler (for go test -race)" gcc libc6-dev
 has_postgres || need "PostgreSQL" postgresql
 has_postgres || { echo "setup: PostgreSQL was installed, but there is no initdb" >&2; exit 1; }
 command -v java >/dev/null && [ "$(java_version)" -ge 17 ] || need "Java 17 or newer (for Apache Kafka)" default-jre-headless
