@@ -29,6 +29,10 @@ type version struct {
 	state    string
 }
 
+// mayTakeEffect tells whether a partner may take the version. One that it was told to refuse comes again when its worker
+// died behind the refusal, and may then be taken: in its turn.
+func (v version) mayTakeEffect() bool { return v.doc.Verdict == good || v.doc.Verdict == refused }
+
 // checker holds the evidence against the laws. It shares no code with the pipeline.
 type checker struct {
 	*evidence
@@ -152,7 +156,7 @@ func (c *checker) fitting(v version, newest bool) []string {
 	case v.doc.Verdict == bad:
 		return []string{"parked"}
 	case v.doc.Verdict == refused:
-		return []string{"parked", "superseded"}
+		return []string{"parked", "superseded", "delivered", "duplicate"}
 	case v.doc.Source == "procurement" && newest:
 		return []string{"persisted", "duplicate"}
 	case v.doc.Source == "procurement":
@@ -215,7 +219,7 @@ func (c *checker) nothingInvented() ruling {
 		}
 	}
 	for _, h := range c.held {
-		known := slices.ContainsFunc(c.history[h.key()], func(v version) bool { return v.doc.Verdict == good && sameAmount(v.doc.Amount, h.Amount) })
+		known := slices.ContainsFunc(c.history[h.key()], func(v version) bool { return v.mayTakeEffect() && sameAmount(v.doc.Amount, h.Amount) })
 		if !known {
 			r.broken("%s holds %s over %s, which nobody had accepted", h.Partner, h.key(), h.Amount)
 		}
@@ -224,7 +228,7 @@ func (c *checker) nothingInvented() ruling {
 		if o.deliveredRevision == 0 {
 			continue
 		}
-		if !slices.ContainsFunc(c.history[key], func(v version) bool { return v.revision == o.deliveredRevision && v.doc.Verdict == good }) {
+		if !slices.ContainsFunc(c.history[key], func(v version) bool { return v.revision == o.deliveredRevision && v.mayTakeEffect() }) {
 			r.broken("PostgreSQL claims %s delivered at a revision that nobody pushed so", key)
 		}
 	}
@@ -267,7 +271,7 @@ func (c *checker) inOrder() ruling {
 func match(versions []version, effects []effect) (extra int, behind []effect) {
 	at := -1
 	for _, e := range effects {
-		fits := func(v version) bool { return v.doc.Verdict == good && sameAmount(v.doc.Amount, e.Amount) }
+		fits := func(v version) bool { return v.mayTakeEffect() && sameAmount(v.doc.Amount, e.Amount) }
 		if at >= 0 && fits(versions[at]) {
 			extra++
 			continue
