@@ -9,6 +9,20 @@ import (
 	"github.com/shopspring/decimal"
 )
 
+// The laws, as the report names them.
+const (
+	lawAccepted        = "an accepted push is in Kafka, where its receipt says"
+	lawOneEnd          = "every accepted push ends in exactly one state"
+	lawValidated       = "validate gives one outcome for each record"
+	lawNothingInvented = "nothing refused or unanswered is claimed wrongly"
+	lawInOrder         = "per order revisions in order, the newest at last"
+	lawOneEffect       = "no order has two effects unless its ledger shows an unknown outcome"
+	lawMoney           = "sums of money equal at sender, PostgreSQL and partner"
+	lawLetters         = "letters are exactly the bad ones"
+	lawNoOutageLetter  = "no letter because of an outage"
+	lawDrained         = "everything has its end in time"
+)
+
 // ruling is the verdict on one law.
 type ruling struct {
 	law        string
@@ -91,7 +105,7 @@ func (c *checker) rule() []ruling {
 // acceptedIsThere: what a sender was told is accepted stands where its receipt says, byte by byte, and nobody else's
 // receipt says the same place.
 func (c *checker) acceptedIsThere() ruling {
-	r := ruling{law: "an accepted push is in Kafka, where its receipt says", held: len(c.accepted)}
+	r := ruling{law: lawAccepted, held: len(c.accepted)}
 	claimed := map[place]bool{}
 	for _, a := range c.accepted {
 		stands, ok := c.stands[a.place]
@@ -110,7 +124,7 @@ func (c *checker) acceptedIsThere() ruling {
 
 // oneEndState: every record of a received topic, so every accepted push, has one row with one end, and an end that fits it.
 func (c *checker) oneEndState() ruling {
-	r := ruling{law: "every accepted push ends in exactly one state", held: len(c.stands)}
+	r := ruling{law: lawOneEnd, held: len(c.stands)}
 	places := map[place]bool{}
 	for _, a := range c.accepted {
 		places[a.place] = true
@@ -174,7 +188,7 @@ func (c *checker) fitting(v version, newest bool) []string {
 
 // leftValidateOnce: readers of committed records see exactly one outcome of validate for each received record.
 func (c *checker) leftValidateOnce() ruling {
-	r := ruling{law: "validate gives one outcome for each record", held: len(c.left)}
+	r := ruling{law: lawValidated, held: len(c.left)}
 	count := map[place]int{}
 	for _, out := range c.left {
 		count[out.origin]++
@@ -193,7 +207,7 @@ func (c *checker) leftValidateOnce() ruling {
 // nothingInvented: whatever stands anywhere is what a sender has pushed; nothing that was refused at the door, and no push
 // whose sender heard nothing, is anywhere with another content than its sender's.
 func (c *checker) nothingInvented() ruling {
-	r := ruling{law: "nothing refused or unanswered is claimed wrongly", held: len(c.stands) + len(c.orders) + len(c.held)}
+	r := ruling{law: lawNothingInvented, held: len(c.stands) + len(c.orders) + len(c.held)}
 	accepted := map[place]bool{}
 	for _, a := range c.accepted {
 		accepted[a.place] = true
@@ -237,7 +251,7 @@ func (c *checker) nothingInvented() ruling {
 
 // inOrder: a partner saw the revisions of an order in their order, and ended with the newest.
 func (c *checker) inOrder() ruling {
-	r := ruling{law: "per order revisions in order, the newest at last"}
+	r := ruling{law: lawInOrder}
 	late := 0
 	for key, effects := range c.taken {
 		r.held++
@@ -288,7 +302,7 @@ func match(versions []version, effects []effect) (extra int, behind []effect) {
 
 // oneEffect: an order takes effect once per revision, unless its ledger shows that the outcome of a call was unknown.
 func (c *checker) oneEffect() ruling {
-	r := ruling{law: "no order has two effects unless its ledger shows an unknown outcome"}
+	r := ruling{law: lawOneEffect}
 	repeated, unknown := 0, 0
 	for key, effects := range c.taken {
 		r.held++
@@ -308,7 +322,7 @@ func (c *checker) oneEffect() ruling {
 
 // money: the sums over delivered orders at their delivered revision are the same for sender, PostgreSQL and partner.
 func (c *checker) money() ruling {
-	r := ruling{law: "sums of money equal at sender, PostgreSQL and partner"}
+	r := ruling{law: lawMoney}
 	atPartner := maps.Clone(c.kept)
 	for _, source := range sourceNames {
 		sent, stored, taken := decimal.Zero, decimal.Zero, decimal.Zero

@@ -11,7 +11,7 @@ var outageCodes = []string{"retries_exhausted", "deadline", "panic", "db_data"}
 // lettersAreTheBad: the letters are those of the documents that break a rule or that their partner was told to refuse and,
 // where EZR takes no changes, of changed mall orders: no more, no fewer, each with its code.
 func (c *checker) lettersAreTheBad() ruling {
-	r := ruling{law: "letters are exactly the bad ones", held: len(c.parked)}
+	r := ruling{law: lawLetters, held: len(c.parked)}
 	by := map[string]map[int64][]parked{}
 	for _, l := range c.parked {
 		if by[l.key] == nil {
@@ -111,7 +111,7 @@ func (c *checker) lettersInKafka(r *ruling) {
 
 // noLetterOfAnOutage: nothing good was parked because something else was away.
 func (c *checker) noLetterOfAnOutage() ruling {
-	r := ruling{law: "no letter because of an outage", held: len(c.parked)}
+	r := ruling{law: lawNoOutageLetter, held: len(c.parked)}
 	for _, l := range c.parked {
 		if slices.Contains(outageCodes, l.code) {
 			r.broken("%s: %s wrote a letter with code %s", l.key, l.service, l.code)

@@ -42,7 +42,7 @@ func (r *report) broken() []string {
 		}
 	}
 	if r.lag != nil {
-		laws = append(laws, "everything has its end in time")
+		laws = append(laws, lawDrained)
 	}
 	return laws
 }
@@ -71,7 +71,7 @@ func (r *report) write(w io.Writer) {
 	if r.lag != nil {
 		verdict = "**BROKEN** (" + r.lag.Error() + ")"
 	}
-	p("| everything has its end in time | %d | %s |", len(r.seen.received), verdict)
+	p("| "+lawDrained+" | %d | %s |", len(r.seen.received), verdict)
 	p("")
 	for _, one := range r.rulings {
 		for i, violation := range one.violations {

@@ -21,7 +21,7 @@ type settings struct {
 	Rate        float64       `env:"RATE" envDefault:"30" doc:"pushes a second, about"`
 	Drain       time.Duration `env:"CHAOS_DRAIN" envDefault:"4m" doc:"longest wait for the end of everything"`
 	Mutants     bool          `env:"MUTANTS" doc:"1: break each law on purpose instead, and want it caught"`
-	MutantTime  time.Duration `env:"CHAOS_MUTANT" envDefault:"45s" doc:"length of the run of one mutant"`
+	MutantTime  time.Duration `env:"CHAOS_MUTANT" envDefault:"35s" doc:"length of the run of one mutant"`
 	Mutant      string        `env:"CHAOS_ONLY" doc:"with MUTANTS: this one only"`
 	Report      string        `env:"REPORT" doc:"file that takes the report, too"`
 	Keep        bool          `env:"CHAOS_KEEP" doc:"1: keep logs and journal also of a run that passed"`

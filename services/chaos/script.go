@@ -33,6 +33,7 @@ type script struct {
 	stack    *stack
 	partners *partners
 	say      func(format string, args ...any)
+	only     string // blows whose kind holds this text; empty: all
 
 	mu        sync.Mutex
 	incidents []incident
@@ -52,6 +53,7 @@ func seconds(least, most float64) [2]time.Duration {
 func (s *script) run(ctx context.Context, seed uint64, long bool) {
 	var decks sync.WaitGroup
 	for n, deck := range [][]blow{s.processes(long), s.backends(long), s.outages()} {
+		deck = slices.DeleteFunc(deck, func(b blow) bool { return !strings.Contains(b.kind, s.only) })
 		r := rand.New(rand.NewPCG(seed, uint64(n))) //nolint:gosec // repeatable on purpose
 		decks.Go(func() { s.deal(ctx, r, deck) })
 	}
@@ -59,7 +61,10 @@ func (s *script) run(ctx context.Context, seed uint64, long bool) {
 }
 
 func (s *script) deal(ctx context.Context, r *rand.Rand, deck []blow) {
-	for {
+	if len(deck) == 0 {
+		<-ctx.Done()
+	}
+	for ctx.Err() == nil {
 		r.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
 		for _, b := range deck {
 			if !pause(ctx, between(r, pauseLeast, pauseMost)) {
@@ -120,8 +125,8 @@ func (s *script) backends(long bool) []blow {
 		}
 	}
 	return append(deck,
-		s.killedDuringFreeze(0, "ingest"), s.killedDuringFreeze(1, "okkisync-0", "mallupload-0", "okkisync-1", "mallupload-1"),
-		s.killedDuringFreeze(2, "validate", "persist"),
+		s.killedDuringFreeze(0, "ingest"), s.killedDuringFreeze(1, "validate", "persist"),
+		s.killedDuringFreeze(1, partnerWorkers...), s.killedDuringFreeze(2, partnerWorkers...),
 		blow{kind: "kill PostgreSQL", lasts: seconds(0.5, 6), strike: func(context.Context) error { return s.stack.postgres.kill() }, heal: s.stack.postgres.heal},
 		blow{kind: "freeze PostgreSQL", lasts: seconds(2, 8), strike: func(context.Context) error { return s.stack.postgres.freeze() }, heal: s.stack.postgres.heal},
 	)
@@ -139,6 +144,9 @@ func (s *script) killedBroker(n int, node *child) blow {
 		func(ctx context.Context) error { node.release(); return s.stack.cluster.awaitInSync(ctx) },
 	}
 }
+
+// partnerWorkers are all processes that call a partner.
+var partnerWorkers = []string{"okkisync-0", "mallupload-0", "okkisync-1", "mallupload-1"}
 
 // killedDuringFreeze kills services while a broker answers nothing: what they have under way to it is lost with them.
 func (s *script) killedDuringFreeze(n int, names ...string) blow {

@@ -22,6 +22,7 @@ type trial struct {
 	rate     float64
 	lasts    time.Duration
 	drain    time.Duration
+	only     string // faults whose kind holds this text; empty: all
 	existing string // how EZR deals with an order that it knows: overwrite or 2102
 	say      func(format string, args ...any)
 	dir      string // of logs and evidence; kept when a law is broken
@@ -94,7 +95,7 @@ func (t *trial) storm(ctx context.Context, s *stack, p *partners, path string) (
 	at.begun = time.Now()
 	loaded := make(chan struct{})
 	go func() { defer close(loaded); l.run(storming, giveUp) }()
-	script := &script{stack: s, partners: p, say: t.say}
+	script := &script{stack: s, partners: p, say: t.say, only: t.only}
 	script.run(storming, t.seed, t.lasts >= 5*time.Minute)
 	if ctx.Err() != nil {
 		stopStories()
