@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"orderflow/pkg/event"
@@ -151,7 +152,7 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 // bound keeps a header short and printable: PostgreSQL takes no NUL, and a terminal no control characters.
 func bound(text string) string {
 	clean := strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f || r == utf8.RuneError {
+		if unicode.IsControl(r) || r == utf8.RuneError {
 			return ' '
 		}
 		return r

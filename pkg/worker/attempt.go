@@ -102,7 +102,7 @@ func (p *policy) judge(r *record, err error, spread float64, now time.Time) deci
 		r.blameless = true
 	}
 	r.seen = p.evidence.count
-	if r.counted >= p.settings.MaxAttempts {
+	if r.counted >= p.settings.MaxAttempts || letterOnOutage && !errors.Is(err, ErrBusy) {
 		return decision{fault: &fault{code: RetriesExhausted, class: classExhausted, message: err.Error()}}
 	}
 	return decision{again: true, due: p.due(r, err, spread, now)}

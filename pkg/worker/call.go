@@ -236,6 +236,11 @@ func (l *loop) settle(c *call, s settlement, now time.Time) {
 		l.settled(c, s, now)
 		return
 	}
+	if commitBeforeAck {
+		l.settled(c, s, now)
+		go func() { _ = bus.Produce(l.work, l.client, s.out...) }()
+		return
+	}
 	go func() {
 		err := bus.Produce(l.work, l.client, s.out...)
 		l.do(func() {
