@@ -173,6 +173,18 @@ func TestTakenOverWithoutEffectLeavesTheNewestAlone(t *testing.T) {
 	}
 }
 
+func TestTakenOverLeavesARefusedOneAlone(t *testing.T) {
+	k := openBook(t)
+	frozen := k.call(k.a, 5, "A")
+	k.expire()
+	k.deliver(k.b, 5, "A")
+	k.settle(k.b, 6, k.call(k.b, 6, "B").Attempt, store.Conflict)
+	k.settle(k.a, 5, frozen.Attempt, store.Delivered)
+	if grant := k.call(k.b, 6, "B"); grant.MaybeTaken {
+		t.Error("B was never taken")
+	}
+}
+
 func TestSettlingTwiceIsNoTakeover(t *testing.T) {
 	k := openBook(t)
 	grant := k.call(k.a, 5, "A")

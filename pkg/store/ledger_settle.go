@@ -29,7 +29,7 @@ found as (
 		coalesce(d.state = 'claimed' and d.owner = $2 and d.attempts = g.attempt, false) as ours,
 		coalesce(d.owner <> $2 or d.attempts <> g.attempt, true) as taken_over,
 		g.ending in ('refused', 'conflict') or g.ending = 'delivered' and not coalesce(d.dirty, false) as final,
-		coalesce(before.revision, 0) as before, coalesce(newest.revision, 0) as newest
+		coalesce(before.revision, 0) as before
 	from given g
 	cross join clock
 	left join lateral (
@@ -41,11 +41,6 @@ found as (
 		where h.partner = $1 and h.order_key = g.order_key and h.revision < g.revision and h.outcome in ('delivered', 'duplicate')
 		order by h.revision desc limit 1
 	) before on true
-	left join lateral (
-		select h.revision from deliveries h
-		where h.partner = $1 and h.order_key = g.order_key and h.outcome in ('delivered', 'duplicate')
-		order by h.revision desc limit 1
-	) newest on true
 ),
 written as (
 	insert into deliveries as d (partner, order_key, revision, digest, owner, claimed_at, state, outcome, settled_at,
@@ -84,7 +79,7 @@ soiled as (
 	update deliveries d set dirty = true
 	from found f
 	where f.taken_over and f.ending in ('delivered', 'unknown') and d.partner = $1 and d.order_key = f.order_key
-		and d.revision > f.revision and d.revision >= f.newest and d.digest <> f.digest
+		and d.revision > f.revision and d.digest <> f.digest
 		and (d.state <> 'settled' or d.outcome in ('delivered', 'duplicate'))
 ),
 late as (

@@ -50,6 +50,15 @@ func TestUnknownIsResolvedBeforeANewerRevision(t *testing.T) {
 	}
 }
 
+func TestUnknownStaysResolvableAfterACallThatWasNotTaken(t *testing.T) {
+	k := openBook(t)
+	k.settle(k.a, 5, k.call(k.a, 5, "A").Attempt, store.Unknown)
+	k.settle(k.a, 5, k.call(k.a, 5, "A").Attempt, store.NotTaken)
+	if grant := k.claim(k.b, 6, "B"); grant.Verdict != store.Unsettled || string(grant.Earlier.Request) != "sealed 5" {
+		t.Errorf("claim of the newer: %+v", grant)
+	}
+}
+
 func TestResolvedByRefusal(t *testing.T) {
 	k := openBook(t)
 	grant := k.call(k.a, 5, "A")

@@ -8,8 +8,8 @@
 -- outcome   delivered, duplicate and superseded are final. After refused or conflict (parked as a letter) the same revision
 --           may be claimed again: a replay
 -- doubtful  a call with this content may have reached the partner, and no definite answer has come since
--- dirty     only ever on an order's newest row: a late call of an older revision may have overwritten what this one put
---           there, so it has to be sent once more
+-- dirty     a late call of an older revision may have overwritten what this one put there: if it is the order's newest, it
+--           has to be sent once more
 create table deliveries (
     partner        text not null,
     order_key      text not null,
