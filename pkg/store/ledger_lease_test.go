@@ -180,6 +180,7 @@ func TestTakenOverLeavesARefusedOneAlone(t *testing.T) {
 	k.deliver(k.b, 5, "A")
 	k.settle(k.b, 6, k.call(k.b, 6, "B").Attempt, store.Conflict)
 	k.settle(k.a, 5, frozen.Attempt, store.Delivered)
+	k.settle(k.b, 6, k.call(k.b, 6, "B").Attempt, store.NotTaken)
 	if grant := k.call(k.b, 6, "B"); grant.MaybeTaken {
 		t.Error("B was never taken")
 	}
