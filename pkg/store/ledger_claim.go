@@ -43,10 +43,11 @@ judged as (
 		earlier.revision as earlier,
 		coalesce(pending.same_content, false) or coalesce(head.digest = a.digest, false) as maybe_taken,
 		case
+			` + ledgerOff + `
 			when own.outcome in ('delivered', 'duplicate', 'superseded')
 				and not (own.dirty and own.revision = head.revision and pending.newer is null) then 'settled'
 			when pending.busy then 'busy'
-			when greatest(head.revision, pending.newer) > a.revision then 'superseded'
+			` + revisionGuard + `
 			when earlier.request is not null then 'unsettled'
 			when earlier.claimed_at > clock.now - interval '1 hour' then 'busy'
 			when head.digest = a.digest and not head.dirty and not coalesce(pending.in_doubt, false) then 'duplicate'
