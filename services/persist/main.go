@@ -9,6 +9,7 @@ import (
 
 	"orderflow/pkg/boot"
 	"orderflow/pkg/bus"
+	"orderflow/pkg/dbready"
 	"orderflow/pkg/event"
 	"orderflow/pkg/order"
 	"orderflow/pkg/privacy"
@@ -43,7 +44,7 @@ func run(ctx context.Context, p *boot.Process, cfg settings) error {
 	if err != nil {
 		return err
 	}
-	db, stop, err := openStore(ctx, p, cfg)
+	db, stop, err := dbready.Open(ctx, p, cfg.Bus, cfg.Store.URL, receivedTopics()...)
 	if err != nil {
 		return err
 	}
@@ -65,6 +66,15 @@ func topics() []string {
 	all := append([]string{event.Deliveries}, letterTopics...)
 	for _, source := range order.Sources {
 		all = append(all, event.Validated(source))
+	}
+	return all
+}
+
+// receivedTopics are those whose offsets are the revisions of what is stored.
+func receivedTopics() []string {
+	var all []string
+	for _, source := range order.Sources {
+		all = append(all, event.Received(source))
 	}
 	return all
 }

@@ -154,7 +154,7 @@ func awaitReady(t *testing.T, p *boot.Process, want bool) {
 	t.Helper()
 	deadline := time.Now().Add(bustest.Patience)
 	for {
-		_, red := p.Health.Ready()[conditionDatabase]
+		_, red := p.Health.Ready()["database"]
 		if red != want {
 			return
 		}
