@@ -82,6 +82,7 @@ type evidence struct {
 	parked   []parked
 	effects  []effect
 	held     []held
+	dirty    int // orders whose newest delivery the ledger wants to be made once more
 }
 
 // acceptance is one document that a sender was told is accepted, and where its receipt says it stands.
@@ -248,6 +249,11 @@ func (e *evidence) readDatabase(ctx context.Context, url string) error {
 	var a account
 	err = each(ctx, conn, `select order_key, sum(unknowns)::int, sum(takeovers)::int, sum(attempts)::int from deliveries group by order_key`,
 		[]any{&key, &a.unknowns, &a.takeovers, &a.attempts}, func() { e.ledger[key] = a })
+	if err != nil {
+		return err
+	}
+	err = conn.QueryRow(ctx, `select count(*) from deliveries d where dirty and not exists (select from deliveries newer
+		where newer.partner = d.partner and newer.order_key = d.order_key and newer.revision > d.revision and newer.outcome = 'delivered')`).Scan(&e.dirty)
 	if err != nil {
 		return err
 	}

@@ -133,7 +133,7 @@ func (t *trial) awaitDrained(ctx context.Context, s *stack, l *load, loaded <-ch
 		}
 		var rows, open, unsettled int64
 		err := pool.QueryRow(ctx, `select count(*), count(*) filter (where end_state is null),
-			(select count(*) from deliveries where state <> 'settled' or dirty) from received`).Scan(&rows, &open, &unsettled)
+			(select count(*) from deliveries where state <> 'settled') from received`).Scan(&rows, &open, &unsettled)
 		if err != nil {
 			return err
 		}
