@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,12 +30,21 @@ func mixed(prefix string, n int) []pushed {
 // pushAll pushes single orders over eight connections, mall orders in batches of their shop, and wants all accepted.
 func (s *stack) pushAll(orders []pushed) {
 	s.t.Helper()
-	var pushes []func() answer
-	var sources []string
+	s.startPushing(orders)()
+}
+
+// startPushing is pushAll in the background; the function that it gives waits for the end and looks at the answers.
+func (s *stack) startPushing(orders []pushed) (wait func()) {
+	type push struct {
+		source string
+		send   func() answer
+		answer answer
+	}
+	var pushes []*push
 	shops := map[string][]pushed{}
 	flush := func(shop string) {
 		args := batch(shops[shop])
-		pushes, sources = append(pushes, func() answer { return s.pushMall(args) }), append(sources, "mall")
+		pushes = append(pushes, &push{source: "mall", send: func() answer { return s.pushMall(args) }})
 		delete(shops, shop)
 	}
 	for _, o := range orders {
@@ -45,70 +55,100 @@ func (s *stack) pushAll(orders []pushed) {
 				flush(shop)
 			}
 		case "icbu":
-			pushes, sources = append(pushes, func() answer { return s.pushICBU([]byte(o.body)) }), append(sources, o.source)
+			pushes = append(pushes, &push{source: o.source, send: func() answer { return s.pushICBU([]byte(o.body)) }})
 		default:
-			pushes, sources = append(pushes, func() answer { return s.pushProcurement([]byte(o.body)) }), append(sources, o.source)
+			pushes = append(pushes, &push{source: o.source, send: func() answer { return s.pushProcurement([]byte(o.body)) }})
 		}
 	}
 	for shop := range shops {
 		flush(shop)
 	}
-	answers := make([]answer, len(pushes))
-	next := make(chan int)
+	next := make(chan *push, len(pushes))
+	for _, p := range pushes {
+		next <- p
+	}
+	close(next)
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
-			for i := range next {
-				answers[i] = pushes[i]()
+			for p := range next {
+				p.answer = p.send()
 			}
 		})
 	}
-	for i := range pushes {
-		next <- i
-	}
-	close(next)
-	group.Wait()
-	for i, a := range answers {
-		s.accepted(sources[i], a)
+	return func() {
+		s.t.Helper()
+		group.Wait()
+		for _, p := range pushes {
+			s.accepted(p.source, p.answer)
+		}
 	}
 }
 
-// open counts the orders of each source that have not arrived yet.
-func (s *stack) open(orders []pushed) map[string]int {
+// progress is how far the orders of a journey have come.
+type progress struct {
+	accepted int            // records of the received topics
+	stored   int            // orders that PostgreSQL knows
+	done     map[string]int // orders that have arrived, by source
+}
+
+func (p progress) open() int {
+	return p.accepted - p.done["icbu"] - p.done["procurement"] - p.done["mall"]
+}
+
+func (s *stack) progress() progress {
 	s.t.Helper()
+	p := progress{done: map[string]int{}}
 	rows, err := s.rows()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	open := map[string]int{}
-	for _, o := range orders {
-		if rows[o.key].State != final[o.source] {
-			open[o.source]++
+	p.stored = len(rows)
+	for key, r := range rows {
+		if source, _, _ := strings.Cut(key, ":"); r.State == final[source] {
+			p.done[source]++
 		}
 	}
-	return open
+	for source := range final {
+		for _, end := range s.broker.ends(s.t, source+".received.v1") {
+			p.accepted += int(end)
+		}
+	}
+	return p
 }
 
-// Each worker is killed while at least 500 of 2,000 orders are open: all end in PostgreSQL, once, with their totals, and no
-// partner took an order twice unless its call was cut by the kill.
+// Each worker is killed in the middle of its work, while at least 500 of 2,000 orders are open: all end in PostgreSQL, once,
+// with their totals, and no partner took an order twice unless its call was cut by the kill.
 func TestKilledWorkers(t *testing.T) {
-	const lanes, batches = 32, 2 // calls that OKKI and EZR have under way at most
+	const lanes, batches = 16, 2 // calls that OKKI and EZR have under way at most
 	onEachBroker(t, func(t *testing.T, s *stack) {
 		s.faults(`{"partner":"okki","delay_ms":3000},{"partner":"ezr","delay_ms":3000}`)
 		orders := mixed("K", 2000)
-		s.pushAll(orders)
-		for _, victim := range []string{"validate", "mallupload", "okkisync", "persist"} {
-			open := s.open(orders)
-			t.Logf("killing %s: %d orders of icbu, %d of procurement, %d of mall are open", victim, open["icbu"], open["procurement"], open["mall"])
-			if open["icbu"]+open["procurement"]+open["mall"] < 500 {
+		wait := s.startPushing(orders)
+		for _, kill := range []struct {
+			victim string
+			when   string
+			now    func(p progress) bool
+		}{
+			{"validate", "half of the orders are in Kafka", func(p progress) bool { return p.accepted >= 1000 }},
+			{"persist", "it has stored some", func(p progress) bool { return p.stored >= 200 && p.open() >= 500 }},
+			{"mallupload", "EZR has its first batch", func(p progress) bool { return p.done["mall"] > 0 }},
+			{"okkisync", "OKKI has its first orders", func(p progress) bool { return p.done["icbu"] > 0 }},
+		} {
+			var p progress
+			eventually(t, patience, kill.when, func() error {
+				if p = s.progress(); !kill.now(p) {
+					return fmt.Errorf("%+v", p)
+				}
+				return nil
+			})
+			if t.Logf("killing %s: %d open, %+v", kill.victim, p.open(), p); p.open() < 500 {
 				t.Fatal("fewer than 500 orders are open")
 			}
-			if victim == "mallupload" && open["mall"] == 0 {
-				t.Fatal("no mall order is open")
-			}
-			s.services[victim].kill()
-			s.restart(victim)
+			s.services[kill.victim].kill()
+			s.restart(kill.victim)
 		}
+		wait()
 		s.faults("")
 		s.waitFinal(3*time.Minute, orders)
 		// A killed worker does not know what became of the calls that it had under way: it calls again.
