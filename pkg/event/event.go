@@ -158,9 +158,7 @@ func New(topic, service string, meta Meta, at time.Time, contentType string, val
 	add(HeaderSubject, string(meta.OrderKey))
 	add(HeaderContentType, contentType)
 	add(HeaderTraceParent, meta.TraceParent)
-	for _, h := range meta.Headers() {
-		m.Headers = append(m.Headers, h)
-	}
+	m.Headers = append(m.Headers, meta.Headers()...)
 	return m
 }
 

@@ -77,7 +77,7 @@ type Reply struct {
 
 // Post makes one call, never two, and reads the whole answer. Its error is always a *Error: NotTaken when no byte of the
 // body was handed to a connection, else by the HTTP status, else Unknown. The deadline is checked once more right before
-// the body is written, so a process that was frozen in between sends nothing.
+// the body is written, so a process that was frozen in between sends no order.
 func Post(ctx context.Context, client *http.Client, target, contentType string, content []byte) (Reply, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -146,8 +146,8 @@ func (s *sending) seal() bool {
 	return s.begun
 }
 
-// body is one reading of the content. The transport buffers the head until it has the first bytes of the body, and asks
-// for a second reading only where nothing of the first was written.
+// body is one reading of the content. The transport may send the head before it asks for the body: a call without its body
+// is cut off and can have no effect. It asks for a second reading only where nothing of the first was written.
 func (s *sending) body() (io.ReadCloser, error) {
 	return &body{sending: s, content: bytes.NewReader(s.content)}, nil
 }

@@ -60,7 +60,7 @@ func (b *bubble) send(in ...event.Message) {
 func (b *bubble) since() time.Duration { return time.Since(b.began) }
 
 func (b *bubble) sleep(d time.Duration) {
-	time.Sleep(d)
+	time.Sleep(d) //nolint:forbidigo // the bubble's clock jumps
 	synctest.Wait()
 }
 
@@ -166,7 +166,7 @@ func TestOutageOpensTheBreakerAndLeavesNoLetter(t *testing.T) {
 			most = max(most, now)
 			fine := up
 			mu.Unlock()
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(10 * time.Millisecond) //nolint:forbidigo // the bubble's clock jumps
 			mu.Lock()
 			now--
 			mu.Unlock()

@@ -133,7 +133,6 @@ func groupOptions(service string, s Settings, topics []string) []kgo.Opt {
 		kgo.SessionTimeout(sessionTimeout),
 		kgo.HeartbeatInterval(heartbeat),
 		kgo.RebalanceTimeout(rebalanceTimeout),
-		kgo.RequireStableFetchOffsets(),
 	}
 	if s.Slot != "" {
 		options = append(options, kgo.InstanceID(service+"-"+s.Slot))
