@@ -44,6 +44,8 @@ type Parcel struct {
 
 	// MaybeTaken says that an earlier call with the same content may have been taken.
 	MaybeTaken bool
+	// HoldsOther says that the partner took this order with another content before.
+	HoldsOther bool
 }
 
 // Answer is what the partner said about one Parcel; without an error it was taken.
@@ -194,7 +196,7 @@ func (d *Desk) accept(j *job) bool {
 	grant := j.grant
 	switch grant.Verdict {
 	case store.Call:
-		j.parcel = Parcel{j.meta.OrderKey, j.meta.Revision, j.body, grant.Attempt, grant.MaybeTaken}
+		j.parcel = Parcel{j.meta.OrderKey, j.meta.Revision, j.body, grant.Attempt, grant.MaybeTaken, grant.HoldsOther}
 		return true
 	case store.Unsettled:
 		body, err := d.Keys.Decrypt(grant.Earlier.Request, place(j.meta.OrderKey, grant.Earlier.Revision))
@@ -203,7 +205,7 @@ func (d *Desk) accept(j *job) bool {
 			j.fail(&worker.ConfigurationError{Err: fmt.Errorf("open the request of revision %d: %w", grant.Earlier.Revision, err)})
 			return false
 		}
-		j.parcel = Parcel{j.meta.OrderKey, grant.Earlier.Revision, body, grant.Earlier.Attempt, true}
+		j.parcel = Parcel{j.meta.OrderKey, grant.Earlier.Revision, body, grant.Earlier.Attempt, true, grant.HoldsOther}
 		return true
 	case store.Done:
 		d.publish(j, grant.Delivery, false)

@@ -188,6 +188,27 @@ func TestExistsIsSuccessOnlyAfterAnUnknownCallWithTheSameContent(t *testing.T) {
 	wantPermanent(t, s.handle(message("P2", 10, "B")), worker.PartnerConflict, "2102")
 }
 
+// A partner that took the order once and takes no changes says "exists" to every change: an unknown call in between does
+// not make it mean the change.
+func TestExistsMeansTheContentThatWasTakenBefore(t *testing.T) {
+	s := newStand(t, migrated(t), "a")
+	delivered(t, s.handle(message("P1", 9, "A")))
+	s.refuse(partner.Unknown, "timeout")
+	if r := s.handle(message("P1", 10, "B")); r.Err == nil || r.Answered {
+		t.Fatalf("unknown: %+v", r)
+	}
+	s.refuse(partner.Exists, "2102")
+	wantPermanent(t, s.handle(message("P1", 10, "B")), worker.PartnerConflict, "2102")
+
+	s.says = nil
+	delivered(t, s.handle(message("P2", 9, "A")))
+	s.refuse(partner.Unknown, "timeout")
+	s.handle(message("P2", 10, "B"))
+	s.refuse(partner.Exists, "2102")
+	wantPermanent(t, s.handle(message("P2", 11, "C")), worker.PartnerConflict, "2102") // resolves B on its way
+	wantPermanent(t, s.handle(message("P2", 12, "B")), worker.PartnerConflict, "2102")
+}
+
 func TestTransientFailures(t *testing.T) {
 	for name, c := range map[string]struct {
 		failed *partner.Error

@@ -86,14 +86,14 @@ func (d *Desk) decide(j *job, ended store.Ending, settled store.Settled) {
 }
 
 // ending tells what an answer means for the ledger. "Exists already" is success only where an earlier call with the same
-// content may have been taken.
+// content may have been taken, and nothing else was before it: a partner that takes no changes answers so to every one.
 func ending(p Parcel, a Answer) store.Ending {
 	if a.Err == nil {
 		return store.Delivered
 	}
 	switch a.Err.Class {
 	case partner.Exists:
-		if p.MaybeTaken {
+		if p.MaybeTaken && !p.HoldsOther {
 			return store.Delivered
 		}
 		return store.Conflict

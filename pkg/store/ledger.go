@@ -67,6 +67,9 @@ type Grant struct {
 	// MaybeTaken says that an earlier call with the same content may have been taken: only then does the partner's
 	// "exists already" mean success.
 	MaybeTaken bool
+	// HoldsOther says that the partner took this order with another content before: its "exists already" means that one,
+	// whatever an unknown call may have done.
+	HoldsOther bool
 	Delivery   event.Delivery // for Done
 	Earlier    *Earlier       // for Unsettled
 }

@@ -42,6 +42,7 @@ judged as (
 		own.took_ms as own_took_ms, head.revision as head, greatest(head.revision, pending.newer) as newest,
 		earlier.revision as earlier,
 		coalesce(pending.same_content, false) or coalesce(head.digest = a.digest, false) as maybe_taken,
+		coalesce(head.digest <> case when earlier.request is null then a.digest else earlier.digest end, false) as holds_other,
 		case
 			` + ledgerOff + `
 			when own.outcome in ('delivered', 'duplicate', 'superseded')
@@ -75,7 +76,7 @@ judged as (
 			and (d.state <> 'settled' or d.doubtful)
 	) pending on true
 	left join lateral (
-		select d.revision, d.request, d.claimed_at from deliveries d
+		select d.revision, d.digest, d.request, d.claimed_at from deliveries d
 		where d.partner = $1 and d.order_key = a.order_key and d.revision = pending.earlier limit 1
 	) earlier on true
 ),
@@ -119,7 +120,7 @@ told as (
 	from (select order_key, revision, attempts from called union all select order_key, revision, attempts from resolving) c, clock
 	on conflict do nothing
 )
-select j.verdict, j.maybe_taken, coalesce(c.attempts, r.attempts, 0), r.revision, r.digest, r.request,
+select j.verdict, j.maybe_taken, j.holds_other, coalesce(c.attempts, r.attempts, 0), r.revision, r.digest, r.request,
 	coalesce(s.outcome, j.own_outcome, ''), coalesce(s.other_revision, j.own_other, 0), coalesce(s.code, j.own_code, ''),
 	coalesce(case when s.order_key is null then j.own_total else s.total end::text, ''),
 	coalesce(s.attempts, j.own_attempts, 0), coalesce(s.settled_at, j.own_settled_at, j.now), coalesce(s.took_ms, j.own_took_ms, 0)
@@ -184,7 +185,7 @@ func scanGrant(rows pgx.Rows) (Grant, error) {
 		delivery          = &g.Delivery
 		attempts, earlyAt int
 	)
-	err := rows.Scan(&verdict, &g.MaybeTaken, &earlyAt, &earlier, &digest, &request,
+	err := rows.Scan(&verdict, &g.MaybeTaken, &g.HoldsOther, &earlyAt, &earlier, &digest, &request,
 		&outcome, &delivery.Other, &delivery.Code, &delivery.Total, &attempts, &delivery.At, &delivery.TookMS)
 	if err != nil {
 		return Grant{}, err
