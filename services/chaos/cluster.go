@@ -59,7 +59,7 @@ func startCluster(ctx context.Context, root, dir string, ports *ports) (*cluster
 			return nil, err
 		}
 		formats.Go(func() error {
-			out, err := exec.CommandContext(ctx, "java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", classes, //nolint:gosec // paths of our own
+			out, err := exec.CommandContext(ctx, "java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", classes,
 				"kafka.tools.StorageTool", "format", "-t", clusterID, "-c", path).CombinedOutput()
 			if err != nil {
 				return fmt.Errorf("format the storage of %s: %w\n%s", name, err, out)

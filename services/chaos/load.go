@@ -66,7 +66,7 @@ func (l *load) run(ctx, giveUp context.Context) {
 // begin starts one story.
 func (l *load) begin(ctx context.Context) {
 	l.serial++
-	r := rand.New(rand.NewPCG(l.rand.Uint64(), l.rand.Uint64())) //nolint:gosec // repeatable on purpose
+	r := rand.New(rand.NewPCG(l.rand.Uint64(), l.rand.Uint64()))
 	if r.IntN(40) == 0 {
 		l.story(func() { l.hostile(ctx, r) })
 		return

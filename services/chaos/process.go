@@ -59,7 +59,7 @@ func (c *child) launch() error {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(c.args[0], c.args[1:]...) //nolint:gosec // our own programs
+	cmd := exec.Command(c.args[0], c.args[1:]...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "LANG=C.UTF-8"}, c.env...)
 	if c.pipe != nil {
 		cmd.ExtraFiles = []*os.File{c.pipe}
@@ -179,12 +179,6 @@ func (c *child) end(grace time.Duration) {
 	_ = cmd.Process.Kill()
 	<-done
 	<-c.over
-}
-
-func (c *child) pid() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.cmd.Process.Pid
 }
 
 // unplanned counts the deaths that the script did not cause.

@@ -54,7 +54,7 @@ func (s *script) run(ctx context.Context, seed uint64, long bool) {
 	var decks sync.WaitGroup
 	for n, deck := range [][]blow{s.processes(long), s.backends(long), s.outages()} {
 		deck = slices.DeleteFunc(deck, func(b blow) bool { return !strings.Contains(b.kind, s.only) })
-		r := rand.New(rand.NewPCG(seed, uint64(n))) //nolint:gosec // repeatable on purpose
+		r := rand.New(rand.NewPCG(seed, uint64(n)))
 		decks.Go(func() { s.deal(ctx, r, deck) })
 	}
 	decks.Wait()

@@ -122,6 +122,8 @@ func (s *stack) startService(ctx context.Context, bin, service string, slot, slo
 }
 
 // environment is every setting of every service.
+//
+//nolint:gosec // the keys protect nothing
 func (s *stack) environment() map[string]string {
 	ingest, sandbox := s.ports.addr(), s.ports.addr()
 	s.ingest, s.sandbox = "http://"+ingest, "http://"+sandbox

@@ -88,7 +88,7 @@ func (t *trial) storm(ctx context.Context, s *stack, p *partners, path string) (
 	defer stopStories()
 	l := &load{
 		sender: sender.New(s.ingest, s.secrets), journal: j, partners: p, stack: s, rate: t.rate, refuse: true, replays: replays,
-		rand: rand.New(rand.NewPCG(t.seed, 77)), //nolint:gosec // repeatable on purpose
+		rand: rand.New(rand.NewPCG(t.seed, 77)),
 	}
 	storming, endStorm := context.WithTimeout(ctx, t.lasts)
 	defer endStorm()

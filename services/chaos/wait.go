@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -91,5 +90,3 @@ func (p *ports) addr() string { return "127.0.0.1:" + p.next() }
 func between(r *rand.Rand, low, high time.Duration) time.Duration {
 	return low + time.Duration(r.Int64N(int64(high-low)+1))
 }
-
-var errStopped = errors.New("stopped")
