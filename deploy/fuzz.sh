@@ -4,21 +4,29 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 each=${1:-3}
-passed=0 failed=0
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
 
-while read -r package target; do
-  if go test -run '^$' -fuzz "^$target\$" -fuzztime "${each}s" "$package" >"$log" 2>&1; then
-    passed=$((passed + 1))
+fuzz_one() {
+  local package=$1 target=$2 log
+  log=$logs/${target}_$$_$RANDOM
+  if go test -run '^$' -fuzz "^$target\$" -fuzztime "${each}s" -parallel 1 "$package" >"$log" 2>&1; then
+    echo passed
   # The toolchain at times reports its own deadline as a failure: without a failing input nothing was found.
   elif grep -q 'context deadline exceeded' "$log" && ! grep -q 'Failing input' "$log"; then
-    passed=$((passed + 1))
+    echo passed
   else
-    failed=$((failed + 1)); echo "--- FAIL: $target ($package)"; cat "$log"
+    echo "fuzzing failed: $target ($package)"; cat "$log"
   fi
-done < <(grep -rlE '^func Fuzz[A-Z]' --include='*_test.go' schemas pkg services |
-  while read -r file; do grep -oE '^func Fuzz[A-Za-z0-9_]+' "$file" | awk -v d="./$(dirname "$file")" '{print d, $2}'; done)
+}
+export -f fuzz_one
+export each logs
 
+grep -rlE '^func Fuzz[A-Z]' --include='*_test.go' schemas pkg services |
+  while read -r file; do grep -oE '^func Fuzz[A-Za-z0-9_]+' "$file" | awk -v d="./$(dirname "$file")" '{print d, $2}'; done |
+  xargs -P "$(nproc)" -L 1 bash -c 'fuzz_one "$@"' fuzz_one >"$logs/verdicts"
+
+grep -v '^passed$' "$logs/verdicts"
+passed=$(grep -c '^passed$' "$logs/verdicts") failed=$(grep -c '^fuzzing failed: ' "$logs/verdicts")
 echo "fuzzing: $passed targets passed, $failed failed (${each}s each)"
-[ $failed = 0 ] && [ $passed -gt 0 ]
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]

@@ -33,6 +33,7 @@ func clone(t *testing.T) (dir string, env []string) {
 // What `make run` starts, on a machine with nothing else: the demo's orders arrive, the README's commands work as printed,
 // a killed service comes back, and a killed local leaves nobody behind and finds its data again.
 func TestMakeRun(t *testing.T) {
+	t.Parallel()
 	dir, env := clone(t)
 	local := &process{t: t, name: "local", args: []string{filepath.Join(dir, "bin", "local")}, env: env, log: filepath.Join(dir, "local.log"), cwd: dir}
 	local.launch()

@@ -15,6 +15,7 @@ import (
 // The signature vectors of protocols 2.5 and 4.1 are accepted as they stand, through the real endpoints: their dates lie
 // years back, so the window is a century.
 func TestPublishedVectors(t *testing.T) {
+	t.Parallel()
 	s := startStack(t, startKfake, "SIGNATURE_WINDOW=876000h", "ICBU_SECRETS=12345678=testsecret0123456789abcdef", "MALL_APPS=EZP=9cd8c0ed38a9e113")
 	spi := func(sign string) string {
 		query := url.Values{

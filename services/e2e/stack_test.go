@@ -35,7 +35,10 @@ type stack struct {
 // onEachBroker runs a journey on kfake and on a real Apache Kafka, each time in a stack of its own.
 func onEachBroker(t *testing.T, journey func(t *testing.T, s *stack), settings ...string) {
 	for _, kind := range brokerKinds {
-		t.Run(kind.name, func(t *testing.T) { journey(t, startStack(t, kind.start, settings...)) })
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel() // most of a journey is waiting
+			journey(t, startStack(t, kind.start, settings...))
+		})
 	}
 }
 
