@@ -114,7 +114,8 @@ func personalJSON(p order.Personal) []byte {
 	return text
 }
 
-// numberOfKey is the order number inside a key, "" in an unnamed one.
+// numberOfKey is the order number inside a key, "" in an unnamed one. PostgreSQL takes no NUL in a text: a letter about such
+// a number must find its order all the same.
 func numberOfKey(key order.Key) string {
 	if !key.Named() {
 		return ""
@@ -123,7 +124,7 @@ func numberOfKey(key order.Key) string {
 	if err != nil {
 		return ""
 	}
-	return number
+	return strings.ReplaceAll(strings.ToValidUTF8(number, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 // queueOrders queues the writing of the orders' rows; what it returns counts the rows that must be written.

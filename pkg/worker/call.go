@@ -121,7 +121,11 @@ func (l *loop) tell(c *call, results []Result, now time.Time) {
 	news := l.policy.observe(c.records, results, now)
 	for i, result := range results {
 		if result.Err != nil && c.records[i].part != nil {
-			l.log.Warn("attempt failed", append(where(c.records[i]), zap.Int("attempt", c.records[i].tries+1),
+			level := zap.WarnLevel
+			if errors.Is(result.Err, ErrBusy) {
+				level = zap.DebugLevel // another worker is at it: nothing failed
+			}
+			l.log.Log(level, "attempt failed", append(where(c.records[i]), zap.Int("attempt", c.records[i].tries+1),
 				zap.Int("records", len(results)), zap.Duration("took", now.Sub(c.started)), zap.Error(result.Err))...)
 			break // one line a call: the others failed beside it
 		}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"net/http"
+	"strings"
 	"time"
 
 	"orderflow/pkg/event"
+	"orderflow/pkg/order"
 	"orderflow/pkg/source"
 	"orderflow/pkg/source/icbu"
 )
@@ -17,7 +19,11 @@ const priceTimeout = 2*time.Second - 250*time.Millisecond
 // priceShare is the part of the slots that price queries may hold: OKKI's slowness must not keep orders out.
 const priceShare = 8
 
-const actionPrice = "0"
+// asksPrice tells whether an action means the price query: every way to write zero does, as it would for validate.
+func asksPrice(action string) bool {
+	n, err := order.ParseAmount(strings.TrimSpace(action))
+	return err == nil && n.IsZero()
+}
 
 // pricer answers price queries; okki.Client does.
 type pricer interface {
@@ -67,7 +73,7 @@ func (d *icbuDialect) judge(p *push) verdict {
 	switch {
 	case err != nil:
 		return icbuRefusal(badJSON, icbuUnreadable)
-	case head.Action == actionPrice:
+	case asksPrice(head.Action):
 		return d.price(p, content)
 	case head.OrderNo == "":
 		return icbuRefusal(missingOrderNo, icbuMissingOrderNo)

@@ -12,7 +12,7 @@ const (
 	icbuSignFailure    = `{"success":false,"resp_code":"sign-check-failure","error_desc":"Illegal request"}`
 	icbuUnreadable     = `{"success":false,"resp_code":"unreadable-body","resp_msg":"unreadable body","error_desc":"the body is not one JSON object in the charset of its Content-Type"}`
 	icbuMissingOrderNo = `{"success":false,"resp_code":"missing-order-no","resp_msg":"no order number","error_desc":"an order to be created needs ali_order_no"}`
-	icbuNoPrice        = `{"success":false,"resp_code":"okki-unavailable","resp_msg":"no price now","error_desc":"OKKI did not answer in time"}`
+	icbuNoPrice        = `{"success":false,"resp_code":"okki-unavailable","resp_msg":"no price now","error_desc":"OKKI gave no price"}`
 	icbuAgain          = `{"success":false,"resp_code":"try-again","resp_msg":"try again","error_desc":"the order was not taken, send it again later"}`
 	icbuTooLarge       = `{"success":false,"resp_code":"body-too-large","resp_msg":"body too large","error_desc":"the body is over 1 MiB"}`
 	icbuUnsupported    = `{"success":false,"resp_code":"unsupported-encoding","resp_msg":"unsupported encoding","error_desc":"send the body uncompressed"}`

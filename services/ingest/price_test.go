@@ -30,7 +30,7 @@ func TestPriceQueryPassesThrough(t *testing.T) {
 		asked = string(content)
 		_, _ = io.WriteString(w, `{"qimen_alibaba_okki_customer_order_create_response":`+priced+`}`)
 	}))
-	for _, content := range []string{query, `{"action":"0"}`} {
+	for _, content := range []string{query, `{"action":"0"}`, `{"action":-0.0}`, `{"action":" 0"}`} {
 		if a := in.pushICBU(jsonType, []byte(content)); a.status != http.StatusOK || a.body != priced || a.header.Get(headerReceipt) != "" {
 			t.Errorf("%s: %d %s", content, a.status, a.body)
 		}

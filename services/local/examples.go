@@ -27,7 +27,6 @@ var parked = []string{"icbu/bad-bad_amount.json", "procurement/bad-bad_amount.js
 // demoExamples are the pushes of the demo, by source. The mall's dates are moved into the allowed year, to the month's
 // beginning: a stack that is started again pushes the same bytes, and its orders show as duplicates.
 func demoExamples(now time.Time) ([]example, error) {
-	month := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, now.Location())
 	var all []example
 	for _, source := range order.Sources {
 		folder := path.Join("examples", string(source))
@@ -47,7 +46,7 @@ func demoExamples(now time.Time) ([]example, error) {
 				return nil, fmt.Errorf("read an example: %w", err)
 			}
 			if source == order.Mall {
-				if e.body, err = mall.ShiftDates(e.body, month); err != nil {
+				if e.body, err = mall.ShiftDates(e.body, mall.Month(now)); err != nil {
 					return nil, fmt.Errorf("%s: %w", e.path, err)
 				}
 			}

@@ -81,6 +81,9 @@ func (s *stack) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
+// given tells whoever sourced .local/env, and forgot, why nothing was started.
+const given = "%s is set: using that server, starting none (unset it if it comes from a sourced .local/env)"
+
 // startBackends starts the broker and the database that were not given.
 func (s *stack) startBackends(ctx context.Context) (err error) {
 	if s.cfg.Brokers == "" {
@@ -90,6 +93,8 @@ func (s *stack) startBackends(ctx context.Context) (err error) {
 		_, port, _ := net.SplitHostPort(s.cfg.Kafka)
 		s.env["KAFKA_ADDR"], s.env["KAFKA_BROKERS"] = s.cfg.Kafka, strings.TrimPrefix(httpURL(s.cfg.Kafka), "http://")
 		s.console.say("local", "embedded broker on port %s", port)
+	} else {
+		s.console.say("local", given, "KAFKA_BROKERS")
 	}
 	if s.cfg.Database == "" {
 		s.postgres, err = startPostgres(ctx, s.console, s.cfg.Postgres, s.state.path("postgres"), s.state.path("logs", "postgres.log"))
@@ -98,6 +103,8 @@ func (s *stack) startBackends(ctx context.Context) (err error) {
 		}
 		s.env["POSTGRES_ADDR"], s.env["DATABASE_URL"] = s.cfg.Postgres, s.postgres.URL(databaseName)
 		s.console.say("local", "private PostgreSQL on %s", s.cfg.Postgres)
+	} else {
+		s.console.say("local", given, "DATABASE_URL")
 	}
 	return nil
 }

@@ -154,7 +154,7 @@ func readPush(stdin io.Reader, flags sendFlags, file string) (sender.Push, error
 		return push, errors.New("--form is for icbu only: the other contracts have one form of push")
 	}
 	if flags.shiftDates && push.Source == order.Mall {
-		push.Body, err = mall.ShiftDates(push.Body, time.Now())
+		push.Body, err = mall.ShiftDates(push.Body, mall.Month(time.Now()))
 	}
 	return push, err
 }

@@ -103,6 +103,19 @@ func TestRowThatCannotBeStored(t *testing.T) {
 	b.want(`select end_state from received where source = 'icbu'`, "parked")
 }
 
+// The order number holds the NUL: the letter must find its order all the same, or a received record has no row.
+func TestOrderNumberThatCannotBeStored(t *testing.T) {
+	b := freshBench(t)
+	bad := validated(t, order.ICBU, []byte(`{"ali_order_no":"P\u00001","amount":"3.5"}`), 1)
+	if errs := b.errors(bad); !isPermanent(errs[0], worker.DBData) {
+		t.Fatalf("%v", errs)
+	}
+	b.keep(failed(service, string(worker.DBData), bad, 0))
+	b.want(`select order_key, state from orders`, "icbu:P%001 parked")
+	b.want(`select order_key, end_state from received`, "icbu:P%001 parked")
+	b.want(`select order_key, code from dead_letters`, "icbu:P%001 db_data")
+}
+
 func TestUnreadableRecords(t *testing.T) {
 	b := freshBench(t)
 	good := validated(t, order.ICBU, example(t, "icbu/good-seed.json"), 1)

@@ -34,6 +34,13 @@ func ShiftDates(args []byte, now time.Time) ([]byte, error) {
 	return shifted, nil
 }
 
+// Month is the beginning of a time's month. Examples whose dates are moved to it are the same bytes all month long: pushed
+// again they are duplicates, not changes.
+func Month(now time.Time) time.Time {
+	now = now.In(source.Zone)
+	return time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, source.Zone)
+}
+
 // place is a readable time and where its text begins.
 type place struct {
 	offset int
