@@ -14,14 +14,17 @@ import (
 
 // eventually polls until check is content or the time is over.
 func eventually(ctx context.Context, within time.Duration, what string, check func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
+	waiting, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	for {
 		err := check()
 		if err == nil {
 			return nil
 		}
-		if !pause(ctx, 100*time.Millisecond) {
+		if !pause(waiting, 100*time.Millisecond) {
+			if ctx.Err() != nil {
+				return ctx.Err() // stopped, not late
+			}
 			return fmt.Errorf("%s: not within %s: %w", what, within, err)
 		}
 	}
