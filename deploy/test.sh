@@ -33,9 +33,6 @@ deployment() { (cd deploy/tools && GOWORK=off ../../bin/gotestsum --format stand
 unit() { gotest unit -race -timeout 8m work; }
 journeys() { gotest journeys -tags e2e -count=1 -timeout 10m ./services/e2e/...; }
 
-# A short run of `make chaos`: every law, most faults; the long runs and the mutants are make chaos.
-chaos() { go build -o bin/ ./services/chaos && MINUTES=0.75 CHAOS_2102=20s SEED=7 RATE=20 bin/chaos; }
-
 step set-up deploy/setup.sh all
 [ $broken = 0 ] || exit 1
 step tools tools
@@ -44,7 +41,6 @@ step unit unit
 step deploy deployment
 step fuzz deploy/fuzz.sh 3
 step journeys journeys
-step chaos chaos
 
 count() { cat "$results"/*.json 2>/dev/null | grep '"Test":' | grep -c "\"Action\":\"$1\""; }
 skipped=$(count skip)
