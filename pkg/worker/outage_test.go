@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,10 +109,10 @@ func TestThreeFailuresThenDeliveredAtTheFourth(t *testing.T) {
 }
 
 func TestLoneOrderInAnOutageIsNeverBlamed(t *testing.T) {
-	up := false
+	var up atomic.Bool
 	inBubble(t, messages(mainTopic, 1, 3), func(b *bubble) Handler {
 		return func(_ context.Context, in event.Message) Result {
-			if !up {
+			if !up.Load() {
 				return Result{Err: errors.New("503")}
 			}
 			return b.done(in)
@@ -121,7 +122,7 @@ func TestLoneOrderInAnOutageIsNeverBlamed(t *testing.T) {
 		if codes := b.letters(); len(codes) > 0 {
 			t.Errorf("letters %v", codes)
 		}
-		up = true
+		up.Store(true)
 		b.sleep(2 * time.Minute)
 		if b.count() != 3 {
 			t.Errorf("%d effects", b.count())

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"orderflow/pkg/order"
+	"orderflow/pkg/source"
 )
 
 func TestDemoShowsEverySourceGoodAndBad(t *testing.T) {
@@ -27,11 +28,11 @@ func TestDemoShowsEverySourceGoodAndBad(t *testing.T) {
 
 // A stack that is started again in the same month pushes the same bytes.
 func TestDemoIsTheSameForAMonth(t *testing.T) {
-	first, err := demoExamples(time.Date(2026, 11, 1, 0, 0, 1, 0, time.UTC))
+	first, err := demoExamples(time.Date(2026, 11, 1, 0, 0, 1, 0, source.Zone))
 	if err != nil {
 		t.Fatal(err)
 	}
-	last, err := demoExamples(time.Date(2026, 11, 30, 23, 59, 0, 0, time.UTC))
+	last, err := demoExamples(time.Date(2026, 11, 30, 23, 59, 0, 0, source.Zone))
 	if err != nil {
 		t.Fatal(err)
 	}
