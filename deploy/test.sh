@@ -27,8 +27,9 @@ tools() {
   GOWORK=off go build -C deploy/tools -o ../../bin/ gotest.tools/gotestsum github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 }
 
-# The tools' module stands outside go.work: its tests hold Dockerfile and compose file against the services.
-deployment() { (cd deploy/tools && GOWORK=off ../../bin/gotestsum --format standard-quiet --jsonfile "$results/deployment.json" -- ./...); }
+# The tools' module stands outside go.work: its tests hold Dockerfile and compose file against the services, and the test
+# cache does not see files outside a module.
+deployment() { (cd deploy/tools && GOWORK=off ../../bin/gotestsum --format standard-quiet --jsonfile "$results/deployment.json" -- -count=1 ./...); }
 
 unit() { gotest unit -race -timeout 8m work; }
 journeys() { gotest journeys -tags e2e -count=1 -timeout 10m ./services/e2e/...; }
