@@ -47,6 +47,10 @@ type Message struct {
 	Key       string
 	Value     []byte
 	Headers   []Header
+
+	// Newer is the greatest revision of the same order that waits behind this message in a worker's lane, if it is greater
+	// than this one's; else 0. A worker tells it to its handler; it never travels.
+	Newer order.Revision
 }
 
 // Header returns the value of the last header of that name, or "".
