@@ -223,7 +223,7 @@ func (d *Desk) publish(j *job, delivery event.Delivery, answered bool) {
 		return
 	}
 	out := event.New(event.Deliveries, d.Service, j.meta, delivery.At, "application/json", value)
-	j.result = &worker.Result{Out: []event.Message{out}, Answered: answered}
+	j.result = &worker.Result{Out: []event.Message{out}, Answered: answered, NoCall: !answered}
 }
 
 func (j *job) fail(err error) { j.result = &worker.Result{Err: err} }

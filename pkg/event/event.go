@@ -95,6 +95,15 @@ type Meta struct {
 // ID is the event id: one order at one revision.
 func (m Meta) ID() string { return fmt.Sprintf("%s@%d", m.OrderKey, m.Revision) }
 
+// Revision reads the header of that name; 0 if it is missing or unreadable.
+func (m *Message) Revision() order.Revision {
+	revision, err := strconv.ParseInt(m.Header(HeaderRevision), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return order.Revision(revision)
+}
+
 // Meta reads the house's headers. An error names the header that is missing or unreadable, never its value.
 func (m *Message) Meta() (Meta, error) {
 	meta := Meta{

@@ -20,7 +20,7 @@ type history struct {
 	first     time.Time // first failure
 	last      time.Time // last failure
 	blameless bool      // the last failure was not held against it
-	alone     bool      // runs by itself: a batch that held it panicked or hung
+	cohort    uint64    // runs with none but its own cohort; 0: with whoever is ready
 }
 
 // evidence remembers which orders got definite answers, so far as is needed to tell whether a different order than a
@@ -79,9 +79,10 @@ type policy struct {
 	evidence evidence
 }
 
-// judge decides over one record after a call. The spread, the same for all of a call, keeps a batch that failed as a
-// whole together. It does not touch the gate: a call is one failure, however many records it held.
-func (p *policy) judge(r *record, err error, spread float64, now time.Time) decision {
+// judge decides over one record after a call. The spread is the same for all of a call. A failure that is shared, by all
+// of a batch, gives nobody up: its culprit is found first. It does not touch the gate: a call is one failure, however many
+// records it held.
+func (p *policy) judge(r *record, err error, shared bool, spread float64, now time.Time) decision {
 	r.tries++
 	if err == nil {
 		return decision{}
@@ -102,7 +103,7 @@ func (p *policy) judge(r *record, err error, spread float64, now time.Time) deci
 		r.blameless = true
 	}
 	r.seen = p.evidence.count
-	if r.counted >= p.settings.MaxAttempts || letterOnOutage && !errors.Is(err, ErrBusy) {
+	if r.counted >= p.settings.MaxAttempts && !shared || letterOnOutage && !errors.Is(err, ErrBusy) {
 		return decision{fault: &fault{code: RetriesExhausted, class: classExhausted, message: err.Error()}}
 	}
 	return decision{again: true, due: p.due(r, err, spread, now)}
@@ -154,6 +155,7 @@ func (p *policy) observe(records []*record, results []Result, now time.Time) (ne
 		}
 		_, permanent := errors.AsType[*PermanentError](err)
 		switch {
+		case result.NoCall:
 		case result.Answered || err == nil:
 			news.answered = true
 		case !permanent && !errors.Is(err, ErrBusy):

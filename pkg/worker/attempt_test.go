@@ -39,7 +39,7 @@ func fail(p *policy, r *record, err error, othersWell bool, now time.Time) decis
 	if othersWell {
 		p.evidence.note("another")
 	}
-	return p.judge(r, err, 1, now)
+	return p.judge(r, err, false, 1, now)
 }
 
 func TestOnlyFailuresAmongHealthyOthersCount(t *testing.T) {
@@ -123,7 +123,7 @@ func TestPermanentIsClaimedByItsTypeOnly(t *testing.T) {
 	p := policy{settings: Settings{}.withDefaults()}
 	now := time.Unix(1e9, 0)
 	err := fmt.Errorf("upload: %w", &PermanentError{Code: PartnerRejected, Path: "/p", Detail: "isv.1", Err: errors.New("no")})
-	d := p.judge(testRecord("one"), err, 1, now)
+	d := p.judge(testRecord("one"), err, false, 1, now)
 	if d.fault == nil || d.fault.code != PartnerRejected || d.fault.path != "/p" || d.fault.detail != "isv.1" || d.fault.class != classPermanent {
 		t.Errorf("%+v", d)
 	}

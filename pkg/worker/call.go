@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -89,24 +90,29 @@ func (l *loop) called(c *call, results []Result, crash *fault, now time.Time) {
 	}
 	l.tell(c, results, now)
 	l.endProbe(c, now)
+	if c.probe && !slices.ContainsFunc(results, func(r Result) bool { return !r.NoCall }) {
+		l.policy.gate.nextProbe = now // it asked nothing: on to the next order
+	}
 	settled := settlement{}
-	spread := jitter(time.Second).Seconds()
+	var again []retry
+	spread, shared := jitter(time.Second).Seconds(), sharedFailure(results)
 	for i, r := range c.records {
 		err := results[i].Err
 		if r.part.gone || err != nil && l.interrupted(c) {
 			l.lanes.retry(r, now, now) // no verdict: another worker, or this one, tries again
 			continue
 		}
-		switch d := l.policy.judge(r, err, spread, now); {
+		switch d := l.policy.judge(r, err, shared, spread, now); {
 		case d.again:
 			l.metrics.record(r.message.Topic, outcomeRetry)
-			l.lanes.retry(r, d.due, now)
+			again = append(again, retry{r, d.due})
 		case d.fault != nil:
 			settled.add(l, r, d.fault, results[i].Out)
 		default:
 			settled.add(l, r, nil, results[i].Out)
 		}
 	}
+	l.retryAll(again, shared, now)
 	l.settle(c, settled, now)
 }
 
@@ -156,8 +162,8 @@ func (l *loop) endProbe(c *call, now time.Time) {
 	}
 }
 
-// blame finds the culprit of a panic or a hang: a record that was alone is it; the members of a batch run again, each by
-// itself.
+// blame finds the culprit of a panic or a hang: a record that ran by itself is it; the members of a batch run again, each
+// by itself.
 func (l *loop) blame(c *call, f *fault, now time.Time) {
 	settled := settlement{}
 	for _, r := range c.records {
@@ -165,7 +171,8 @@ func (l *loop) blame(c *call, f *fault, now time.Time) {
 		case r.part.gone:
 			l.lanes.retry(r, now, now)
 		case len(c.records) > 1:
-			r.alone = true
+			l.lanes.cohorts++
+			r.cohort = l.lanes.cohorts
 			l.lanes.retry(r, now, now)
 		default:
 			r.tries++

@@ -67,6 +67,6 @@ func (l *loop) take(p *partition, kafka *kgo.Record, now time.Time) {
 	for _, h := range kafka.Headers {
 		r.size += len(h.Key) + len(h.Value)
 	}
-	r.key = laneKey(r.message)
+	r.key, r.revision = laneKey(r.message), r.message.Revision()
 	l.lanes.add(p, r, now)
 }

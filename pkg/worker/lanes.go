@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"orderflow/pkg/event"
+	"orderflow/pkg/order"
 )
 
 // limits bound what a schedule holds.
@@ -33,6 +34,7 @@ type schedule struct {
 	idle       int    // lanes ready to run
 	running    int    // lanes in a call
 	turn       uint64 // counts tries, for the rotation of probes
+	cohorts    uint64 // number of the newest cohort
 }
 
 type laneState int
@@ -55,10 +57,10 @@ type lane struct {
 	tried uint64    // turn of its last try
 }
 
-// group says which lanes may share a batch: those with the same label, or a lane alone.
+// group says which lanes may share a batch: those with the same label and, where that is set, of the same cohort.
 type group struct {
-	label string
-	alone string // key of a lane whose head must run by itself
+	label  string
+	cohort uint64
 }
 
 // bucket holds the ready lanes of one group, the longest ready first.
@@ -130,7 +132,7 @@ func (s *schedule) next(now time.Time) []*record {
 // sendAt is when a batch of this bucket leaves: at once when full, else after the linger.
 func (s *schedule) sendAt(b *bucket) time.Time {
 	since := b.lanes[0].since
-	if len(b.lanes) >= s.maxBatch || b.group.alone != "" {
+	if len(b.lanes) >= s.maxBatch || b.group.cohort != 0 {
 		return since
 	}
 	return since.Add(s.linger)
@@ -230,17 +232,30 @@ func (s *schedule) run(l *lane) *record {
 	s.turn++
 	l.state, l.tried, l.in = laneRunning, s.turn, nil
 	s.running++
-	l.queue[0].part.running++
-	return l.queue[0]
+	head := l.queue[0]
+	head.part.running++
+	head.message.Newer = l.newer()
+	return head
+}
+
+// newer is the greatest revision that waits behind the lane's head, if it is greater than the head's.
+func (l *lane) newer() order.Revision {
+	var newest order.Revision
+	for _, r := range l.queue[1:] {
+		if !r.dropped {
+			newest = max(newest, r.revision)
+		}
+	}
+	if newest <= l.queue[0].revision {
+		return 0
+	}
+	return newest
 }
 
 func (s *schedule) makeReady(l *lane, now time.Time) {
 	head := l.queue[0]
-	g := group{}
-	switch {
-	case head.alone:
-		g.alone = l.key
-	case s.groupBy != nil:
+	g := group{cohort: head.cohort}
+	if s.groupBy != nil {
 		g.label = s.groupBy(head.message)
 	}
 	b := s.ready[g]

@@ -106,8 +106,8 @@ func (b *board) started(t *rapid.T, batch []*record) {
 		if b.s.groupBy != nil && len(batch) > 1 && r.key[:1] != batch[0].key[:1] {
 			t.Fatalf("keys %s and %s share a batch", batch[0].key, r.key)
 		}
-		if r.alone && len(batch) > 1 {
-			t.Fatalf("record %d of a batch of %d must run alone", i, len(batch))
+		if r.cohort != batch[0].cohort {
+			t.Fatalf("record %d of a batch of %d is of another cohort", i, len(batch))
 		}
 		for _, o := range r.part.queue {
 			if o.key == r.key && o.message.Offset < r.message.Offset && !o.done {
@@ -129,7 +129,10 @@ func (b *board) end(t *rapid.T) {
 	r := b.running[i]
 	b.running = slices.Delete(b.running, i, i+1)
 	if rapid.Bool().Draw(t, "retry") {
-		r.alone = rapid.Bool().Draw(t, "alone")
+		if rapid.Bool().Draw(t, "bind") {
+			b.s.cohorts++
+			r.cohort = b.s.cohorts
+		}
 		b.s.retry(r, b.now.Add(time.Duration(rapid.IntRange(-1, 5).Draw(t, "wait"))*time.Second), b.now)
 		return
 	}

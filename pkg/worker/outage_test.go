@@ -29,13 +29,17 @@ type bubble struct {
 	*journal
 }
 
-// inBubble runs a test of a worker whose partner is handle; the clock starts when all messages are written.
+// inBubble runs a test of a worker whose partner is handle, or whose Handle that sets when it gives nil; the clock starts
+// when all messages are written.
 func inBubble(t *testing.T, in []event.Message, handle func(b *bubble) Handler, test func(b *bubble)) {
 	synctest.Test(t, func(t *testing.T) {
 		broker, options := bustest.StartVirtual(t)
 		b := &bubble{t: t, broker: broker, client: broker.Client(), journal: newJournal()}
 		b.send(in...)
-		b.worker = newWorker(broker, handle(b))
+		b.worker = newWorker(broker, nil)
+		if h := handle(b); h != nil {
+			b.worker.Handle = Each(h)
+		}
 		b.worker.options = options
 		b.began = time.Now()
 		ctx, stop := context.WithCancelCause(context.Background())

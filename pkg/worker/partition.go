@@ -1,6 +1,9 @@
 package worker
 
-import "orderflow/pkg/event"
+import (
+	"orderflow/pkg/event"
+	"orderflow/pkg/order"
+)
 
 // place names a partition of a topic.
 type place struct {
@@ -10,13 +13,14 @@ type place struct {
 
 // record is one message on its way through the lanes.
 type record struct {
-	message event.Message
-	key     string // lane key
-	size    int    // bytes it holds in memory
-	epoch   int32  // leader epoch, committed beside the offset
-	part    *partition
-	done    bool
-	dropped bool // left the lanes unfinished: its next owner reads it again
+	message  event.Message
+	key      string // lane key
+	revision order.Revision
+	size     int   // bytes it holds in memory
+	epoch    int32 // leader epoch, committed beside the offset
+	part     *partition
+	done     bool
+	dropped  bool // left the lanes unfinished: its next owner reads it again
 	history
 }
 

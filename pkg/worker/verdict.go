@@ -24,6 +24,9 @@ type Result struct {
 	// Answered says that the outside system gave a definite answer about this message, whatever it said. Only such
 	// answers about other orders make a failed attempt count against a message (law 3).
 	Answered bool
+	// NoCall says that nothing was asked for this message, as when its outcome was known already: the result says nothing
+	// about the outside system's health.
+	NoCall bool
 }
 
 // Code is an enumerated reason for a dead letter, interfaces.md section 7.
