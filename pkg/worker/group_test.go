@@ -251,13 +251,21 @@ func TestEqualSlotsOfLanesAreAClearError(t *testing.T) {
 	broker.Produce(messages(mainTopic, 5, 1)...)
 	broker.WaitCommitted(service, mainTopic, 5)
 	second := start()
-	<-first.done
-	if !errors.Is(first.err, ErrSlotTaken) {
-		t.Errorf("got %v", first.err)
+	// Each is fenced once and comes back; the one that is fenced again ends, and the other one goes on.
+	loser, winner := first, second
+	select {
+	case <-first.done:
+	case <-second.done:
+		loser, winner = second, first
+	case <-time.After(bustest.Patience):
+		t.Fatal("the two fence each other for ever")
+	}
+	if !errors.Is(loser.err, ErrSlotTaken) {
+		t.Errorf("got %v", loser.err)
 	}
 	broker.Produce(messages(mainTopic, 5, 1)...)
 	broker.WaitCommitted(service, mainTopic, 10)
-	if err := second.stop(); err != nil {
+	if err := winner.stop(); err != nil {
 		t.Error(err)
 	}
 }
@@ -283,4 +291,25 @@ func TestSlotKeepsItsPartitionsAcrossARestart(t *testing.T) {
 	if len(after.Members) != 1 || after.Epoch != before.Epoch {
 		t.Errorf("the restart rebalanced the group: epoch %d, then %d with %d members", before.Epoch, after.Epoch, len(after.Members))
 	}
+}
+
+// A member whose join was answered into the void is fenced by its next one: that is no second process.
+func TestOneFenceIsForgiven(t *testing.T) {
+	broker := bustest.Start(t)
+	w := newWorker(broker, func(context.Context, event.Message) Result { return Result{} })
+	w.Settings.Slot = "0"
+	run(t, w)
+	broker.Produce(messages(mainTopic, 5, 1)...)
+	broker.WaitCommitted(service, mainTopic, 5)
+	fault := broker.Cluster.Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.Heartbeat}, TopLevel: true, Err: kerr.FencedInstanceID, Count: 1,
+	})
+	for late := time.Now().Add(bustest.Patience); fault.Hits() == 0; {
+		if time.Now().After(late) {
+			t.Fatal("no heartbeat came")
+		}
+		broker.Produce(messages(mainTopic, 1, 1)...)
+	}
+	all := int64(len(broker.Read(mainTopic)))
+	broker.WaitCommitted(service, mainTopic, all)
 }

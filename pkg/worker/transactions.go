@@ -52,12 +52,17 @@ func (t *Transactions) Run(ctx context.Context) error {
 	}
 	t.Process.Health.Set(conditionGroup, errNotJoined)
 	defer t.Process.Health.Set(conditionGroup, errNotJoined)
+	var slot slotGuard
 	for {
 		err := run.session(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if fatal, ok := errors.AsType[*fatalError](err); ok {
+		if fatal, ok := errors.AsType[*fatalError](err); ok && slot.forgives(fatal.err, time.Now()) {
+			run.log.Warn(joinsAgain, zap.Error(err))
+			run.pause(ctx)
+			continue
+		} else if ok {
 			return fatal.err
 		}
 		run.log.Warn("transactional session ended, building a new one", zap.Error(err))

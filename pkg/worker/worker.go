@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/zap"
 
 	"orderflow/pkg/boot"
 	"orderflow/pkg/bus"
@@ -55,6 +56,10 @@ const (
 	commitPause  = 100 * time.Millisecond
 	commitBudget = 10 * time.Second
 
+	// A member whose join was answered into the void is fenced by its own next join. So one fence may be an accident; two
+	// within this time are another process that comes back as we do.
+	fenceWindow = time.Minute
+
 	sessionTimeout   = 6 * time.Second // the least that a broker allows by default
 	heartbeat        = time.Second
 	rebalanceTimeout = 15 * time.Second
@@ -79,6 +84,37 @@ var errNotJoined = errors.New("not a member yet")
 // everything finished committed. An error means that this process cannot go on and should be started anew: a message that
 // Kafka refused, a slot that is taken, handlers that hang. Nothing is committed past what is not done.
 func (w *Worker) Run(ctx context.Context) error {
+	var slot slotGuard
+	for {
+		err := w.join(ctx)
+		if err == nil || !slot.forgives(err, time.Now()) {
+			return err
+		}
+		w.Process.Log.Warn(joinsAgain, zap.Error(err))
+		select {
+		case <-time.After(2 * heartbeat):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// slotGuard tells an accident from a second process with the same slot: the other one comes back, too.
+type slotGuard struct{ fenced time.Time }
+
+const joinsAgain = "fenced by another member of this slot, joining once more"
+
+func (g *slotGuard) forgives(err error, now time.Time) bool {
+	if !errors.Is(err, ErrSlotTaken) {
+		return false
+	}
+	again := now.Sub(g.fenced) < fenceWindow
+	g.fenced = now
+	return !again
+}
+
+// join is a run as one member of the group.
+func (w *Worker) join(ctx context.Context) error {
 	run := w.withDefaults()
 	l := newLoop(&run)
 	run.Process.Health.Set(conditionGroup, errNotJoined)
