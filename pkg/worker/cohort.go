@@ -27,15 +27,16 @@ type retry struct {
 // culprit, and each half goes on by itself, until it stands alone.
 func (l *loop) retryAll(again []retry, shared bool, now time.Time) {
 	if shared && len(again) > 1 {
-		last := slices.MaxFunc(again, func(a, b retry) int { return a.due.Compare(b.due) }).due
+		due := slices.MaxFunc(again, func(a, b retry) int { return a.due.Compare(b.due) }).due
 		cohorts := [][]retry{again}
 		if slices.ContainsFunc(again, func(r retry) bool { return !r.blameless }) {
 			cohorts = [][]retry{again[:len(again)/2], again[len(again)/2:]}
+			due = now.Add(jitter(backoffBase)) // all but one wait for nothing
 		}
 		for _, members := range cohorts {
 			l.lanes.cohorts++
 			for i := range members {
-				members[i].due, members[i].cohort = last, l.lanes.cohorts
+				members[i].due, members[i].cohort = due, l.lanes.cohorts
 			}
 		}
 	}

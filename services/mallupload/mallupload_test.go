@@ -258,6 +258,39 @@ func TestUnknownBatchIsSentAgain(t *testing.T) {
 	}
 }
 
+// An order that makes EZR fail (500) on every batch that holds it keeps nobody back, and is not blamed while it may be EZR.
+func TestOrderThatSpoilsEveryBatchIsLeftAlone(t *testing.T) {
+	s := startShopServer(t)
+	s.judge = func(codes []string) string {
+		if slices.Contains(codes, "17") {
+			return "500"
+		}
+		return ""
+	}
+	var in []event.Message
+	for i := range 100 {
+		in = append(in, validated("S1", fmt.Sprint(i), order.Revision(i+1), "450.5"))
+	}
+	broker := start(t, s, unlimited, in...)
+	for others := 0; ; others++ { // they go on being taken, which is what tells the one from the others
+		all := broker.Read(event.Deliveries)
+		other := func(m event.Message) bool { return shop(m) == "S2" }
+		if len(slices.DeleteFunc(slices.Clone(all), other)) == 99 {
+			break
+		}
+		broker.Produce(validated("S2", fmt.Sprint("other", others), 1, "1.0"))
+		broker.Wait(event.Deliveries, len(all)+1)
+	}
+	for key, d := range deliveries(t, broker, 99) {
+		if d.Outcome != event.Delivered {
+			t.Errorf("%s: %+v", key, d)
+		}
+	}
+	if letters := broker.Read(event.DeadLetters(service)); len(letters) > 0 {
+		t.Errorf("%d letters", len(letters))
+	}
+}
+
 func TestChangedOrderThatEZRHoldsIsAConflict(t *testing.T) {
 	s := startShopServer(t)
 	broker := start(t, s, unlimited, validated("S1", "1", 1, "450.5"), validated("S1", "1", 2, "451.5"))

@@ -16,10 +16,6 @@ import (
 // callTimeout is the client timeout of EZR's own helper (protocols 4.3).
 const callTimeout = 8 * time.Second
 
-// trustedAttempts is how often an order is sent together with others. One order may make EZR fail (500) on every batch
-// that holds it; alone, it keeps only itself back.
-const trustedAttempts = 3
-
 // prepare gives EZR's form of an order: documented fields, money with exactly two decimals.
 func prepare(document []byte) (body []byte, total string, err error) {
 	encoded, err := ezr.Encode(document)
@@ -48,19 +44,15 @@ func newUploader(client *ezr.Client, l limits) *uploader {
 	return &uploader{client, rate.NewLimiter(limit, max(1, int(l.rate())))}
 }
 
-// send uploads the parcels together, those apart that failed too often in company.
+// send uploads the parcels together. A batch whose outcome nobody knows comes back as it was; the worker halves it when
+// other orders got answers meanwhile.
 func (u *uploader) send(ctx context.Context, parcels []delivery.Parcel) []delivery.Answer {
 	b := &batch{uploader: u, parcels: parcels, answers: make([]delivery.Answer, len(parcels))}
-	var together, alone []int
-	for i, parcel := range parcels {
-		if parcel.Attempt <= trustedAttempts {
-			together = append(together, i)
-		} else {
-			alone = append(alone, i)
-		}
+	members := make([]int, len(parcels))
+	for i := range members {
+		members[i] = i
 	}
-	b.send(ctx, together)
-	b.each(ctx, alone)
+	b.send(ctx, members)
 	return b.answers
 }
 

@@ -149,32 +149,6 @@ func TestFailureOfTheWholeStopsTheCalls(t *testing.T) {
 	}
 }
 
-// An order that makes EZR fail on every batch that holds it must not keep the others back, or be the end of them.
-func TestOrderThatFailedTooOftenInCompanyIsSentAlone(t *testing.T) {
-	s := startShopServer(t)
-	s.judge = func(codes []string) string {
-		for _, c := range codes {
-			if c == "17" {
-				return "500"
-			}
-		}
-		return ""
-	}
-	all := parcels(t, 100)
-	for attempt := 1; attempt <= trustedAttempts; attempt++ {
-		if counts := classes(s.uploader(t, unlimited).send(t.Context(), all)); counts[partner.Unknown] != 100 {
-			t.Fatalf("attempt %d: %v", attempt, counts)
-		}
-		for i := range all {
-			all[i].Attempt++
-		}
-	}
-	answers := s.uploader(t, unlimited).send(t.Context(), all)
-	if counts := classes(answers); counts[""] != 99 || answers[17].Err.Class != partner.Unknown {
-		t.Errorf("alone: %v", counts)
-	}
-}
-
 func TestRateIsKept(t *testing.T) {
 	s := startShopServer(t)
 	u := s.uploader(t, limits{MaxInFlight: 10, Rate: 4, Instances: 2})
