@@ -24,6 +24,7 @@ func TestJourneys(t *testing.T) {
 			{"price query", priceQuery},
 			{"seed examples", seedExamples},
 			{"one bad order among a hundred", oneBadOrderAmongAHundred},
+			{"one of a hundred that EZR refuses", oneOfAHundredThatEZRRefuses},
 			{"an order that OKKI refuses", orderThatOKKIRefuses},
 			{"OKKI fails three times", okkiFailsThreeTimes},
 			{"the largest body", largestBody},
@@ -148,6 +149,26 @@ func oneBadOrderAmongAHundred(t *testing.T, s *stack) {
 	s.waitState(bad.key, "parked")
 	if all := s.letters(orders...); len(all) != 1 || all[0].Service != "validate" || all[0].OrderKey != bad.key || all[0].Code != "bad_amount" || all[0].Path != "/TotalMoney" {
 		t.Errorf("want one letter of validate for %s, got %+v", bad.key, all)
+	}
+}
+
+// An order that EZR refuses, with all that came in its batch, is found by at most 15 calls; the others arrive. The hundred may
+// have come to the uploader from up to six partitions, one after the other: then the smaller batches have a call each.
+func oneOfAHundredThatEZRRefuses(t *testing.T, s *stack) {
+	orders := manyMall("HQS0002", "C", 100)
+	bad, before := orders[42], s.calls("ezr")
+	s.faults(`{"partner":"ezr","order_no":"C0042","code":2001}`)
+	s.accepted("mall", s.pushMall(batch(orders)))
+	good := append(append([]pushed{}, orders[:42]...), orders[43:]...)
+	s.waitFinal(patience, good)
+	s.waitState(bad.key, "parked")
+	s.faults("")
+	calls := s.calls("ezr") - before
+	if t.Logf("%d calls for a hundred orders, one of them refused", calls); calls > 15+5 {
+		t.Errorf("%d calls", calls)
+	}
+	if all := s.letters(orders...); len(all) != 1 || all[0].Service != "mallupload" || all[0].OrderKey != bad.key || all[0].Code != "partner_rejected" || all[0].Detail != "2001" {
+		t.Errorf("want one letter of mallupload for %s, got %+v", bad.key, all)
 	}
 }
 
