@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -191,53 +190,6 @@ func TestCommitsReachTheEndOfATransactionalTopic(t *testing.T) {
 		t.Fatalf("%d records: no transaction markers", sum)
 	}
 	broker.WaitCommitted(service, mainTopic, sum)
-}
-
-// A partition that moves is finished by its first owner before the second one starts on it, and nothing is done twice.
-func TestRebalanceHandsPartitionsOverInOrder(t *testing.T) {
-	broker := bustest.Start(t)
-	const keys, each = 60, 100
-	broker.Produce(messages(mainTopic, keys, each)...)
-	effects, owners := newJournal(), map[string]map[string]bool{}
-	worker := func(name string) *running {
-		return run(t, newWorker(broker, func(_ context.Context, in event.Message) Result {
-			<-time.After(20 * time.Millisecond) // so that there is work under way whenever the group changes
-			effects.mu.Lock()
-			if owners[in.Key] == nil {
-				owners[in.Key] = map[string]bool{}
-			}
-			owners[in.Key][name] = true
-			effects.mu.Unlock()
-			return effects.done(in)
-		}))
-	}
-	first := worker("first")
-	effects.wait(t, func() bool { return effects.total > keys })
-	second := worker("second")
-	broker.WaitMembers(service, 2)
-	enough := effects.count() + 3*keys
-	effects.wait(t, func() bool { return effects.total > enough })
-	if err := first.stop(); err != nil {
-		t.Error(err)
-	}
-	broker.WaitCommitted(service, mainTopic, keys*each)
-	if err := second.stop(); err != nil {
-		t.Error(err)
-	}
-	moved := 0
-	for key, values := range effects.byKey {
-		if len(owners[key]) > 1 {
-			moved++
-		}
-		for i, value := range values {
-			if value != fmt.Sprint(i) || len(values) != each {
-				t.Fatalf("%s: %v", key, values)
-			}
-		}
-	}
-	if moved == 0 {
-		t.Error("nothing moved from one worker to the other")
-	}
 }
 
 func TestEqualSlotsOfLanesAreAClearError(t *testing.T) {
