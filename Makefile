@@ -22,10 +22,10 @@ check: ## the quick half of test: lint, vet, tidy, each module alone, format, le
 check-schemas: ## hold topics.yaml, migrations and examples against the code that uses them
 	@go test -count=1 ./schemas/... ./pkg/event/... ./pkg/bus/... ./pkg/source/...
 
-chaos: ## kill and freeze everything under load and prove that nothing was lost; MINUTES=5 SEED=1 RATE=30, MUTANTS=1
+chaos: ## kill and freeze everything under load and prove that nothing was lost; MINUTES=5 SEED=1 RATE=30, MUTANTS=1 or OUTAGES=1
 	@deploy/setup.sh all
 	@go build -o bin/ ./services/chaos
-	@MINUTES=$(MINUTES) SEED=$(SEED) RATE=$(RATE) MUTANTS=$(MUTANTS) REPORT=$(REPORT) bin/chaos
+	@MINUTES=$(MINUTES) SEED=$(SEED) RATE=$(RATE) MUTANTS=$(MUTANTS) OUTAGES=$(OUTAGES) REPORT=$(REPORT) bin/chaos
 
 bench: ## run every benchmark once over, with allocations
 	@go test -run '^$$' -bench . -benchmem ./pkg/... ./services/...

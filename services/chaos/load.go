@@ -22,6 +22,7 @@ type load struct {
 	stack    *stack
 	rate     float64 // pushes a second, about
 	refuse   bool    // have partners refuse some orders, and replay these letters
+	decent   bool    // good orders only, from senders that mean well
 
 	rand    *rand.Rand // of the ticker's goroutine only
 	serial  int
@@ -37,6 +38,8 @@ const (
 	againLast    = 3 * time.Second
 	pushesAStory = 1.7 // measured: what the rate is divided by
 	shops        = 3
+
+	decentPushesAStory = 1.15
 )
 
 // step is one push of a story.
@@ -50,7 +53,11 @@ type step struct {
 
 // run starts stories until ctx ends, and returns when all of them have ended or give up ends.
 func (l *load) run(ctx, giveUp context.Context) {
-	pace := time.Duration(float64(time.Second) * pushesAStory / l.rate)
+	pushes := pushesAStory
+	if l.decent {
+		pushes = decentPushesAStory
+	}
+	pace := time.Duration(float64(time.Second) * pushes / l.rate)
 	ticker := time.NewTicker(pace)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
@@ -67,7 +74,7 @@ func (l *load) run(ctx, giveUp context.Context) {
 func (l *load) begin(ctx context.Context) {
 	l.serial++
 	r := rand.New(rand.NewPCG(l.rand.Uint64(), l.rand.Uint64()))
-	if r.IntN(40) == 0 {
+	if !l.decent && r.IntN(40) == 0 {
 		l.story(func() { l.hostile(ctx, r) })
 		return
 	}
@@ -76,6 +83,8 @@ func (l *load) begin(ctx context.Context) {
 		a.shop = fmt.Sprintf("HQS%04d", r.IntN(shops))
 	}
 	switch {
+	case l.decent:
+		l.story(func() { l.tell(ctx, a, decentPlan(r)) })
 	case l.refuse && a.source != order.Procurement && r.IntN(60) == 0:
 		l.story(func() { l.refused(ctx, a) })
 	case a.source == order.Mall && r.IntN(4) == 0:
@@ -140,6 +149,18 @@ func plan(r *rand.Rand, source order.Source) []step {
 		for content := 2; content < 8; content++ {
 			steps = append(steps, step{kind: "newer", content: content, verdict: good})
 		}
+	}
+	return steps
+}
+
+// decentPlan is one push, for some orders another of equal or newer content right behind it.
+func decentPlan(r *rand.Rand) []step {
+	steps := []step{{kind: "new", content: 1, verdict: good}}
+	switch r.IntN(20) {
+	case 0:
+		steps = append(steps, step{kind: "equal", content: 1, verdict: good})
+	case 1, 2:
+		steps = append(steps, step{kind: "newer", content: 2, verdict: good})
 	}
 	return steps
 }

@@ -52,6 +52,12 @@ const shownViolations = 8
 
 // write prints the report as Markdown.
 func (r *report) write(w io.Writer) {
+	r.writeLaws(w)
+	r.writeFigures(w)
+}
+
+// writeLaws prints the verdicts.
+func (r *report) writeLaws(w io.Writer) {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
 	p("### %s: seed %d, %s of faults, EZR answers a known Code with %q", r.name, r.seed, r.lasts, r.existing)
 	p("")
@@ -82,6 +88,10 @@ func (r *report) write(w io.Writer) {
 			p("- %s: %s", one.law, violation)
 		}
 	}
+}
+
+func (r *report) writeFigures(w io.Writer) {
+	p := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
 	p("| figure | |")
 	p("|---|---|")
 	for _, row := range r.figures() {
@@ -222,6 +232,9 @@ func (r *report) recoveries() []recovery {
 				}
 			}
 			slowest = max(slowest, first)
+		}
+		if slowest == 0 {
+			continue // nothing was pushed after it, so nothing can be told
 		}
 		kind := numbered.ReplaceAllString(i.Kind, "$1")
 		took[kind] = append(took[kind], slowest)

@@ -23,6 +23,7 @@ type settings struct {
 	Mutants     bool          `env:"MUTANTS" doc:"1: break each law on purpose instead, and want it caught"`
 	MutantTime  time.Duration `env:"CHAOS_MUTANT" envDefault:"35s" doc:"length of the run of one mutant"`
 	Mutant      string        `env:"CHAOS_ONLY" doc:"with MUTANTS: this one only"`
+	Outages     bool          `env:"OUTAGES" doc:"1: let OKKI, EZR and PostgreSQL be away for MINUTES each, one after the other, instead"`
 	Report      string        `env:"REPORT" doc:"file that takes the report, too"`
 	Keep        bool          `env:"CHAOS_KEEP" doc:"1: keep logs and journal also of a run that passed"`
 }
@@ -35,6 +36,12 @@ func (s *settings) Validate() error {
 	}
 	if s.Rate <= 0 || s.Rate > 1000 {
 		errs = append(errs, errors.New("RATE: above 0, at most 1000"))
+	}
+	if s.Outages && s.Mutants {
+		errs = append(errs, errors.New("OUTAGES, MUTANTS: one of them"))
+	}
+	if s.Outages && s.Minutes < 0.2 {
+		errs = append(errs, errors.New("MINUTES: at least 0.2 with OUTAGES, or an outage shows nothing"))
 	}
 	return errors.Join(errs...)
 }
@@ -49,9 +56,12 @@ func run(ctx context.Context, cfg settings) (bool, error) {
 	out := io.MultiWriter(os.Stdout, &text)
 	fmt.Fprintf(out, "%s, %s\n\n`%s`\n\n", time.Now().UTC().Format("2006-01-02 15:04 MST"), machine(), command(cfg))
 	var passed bool
-	if cfg.Mutants {
+	switch {
+	case cfg.Mutants:
 		passed, err = mutants(ctx, cfg, root, out)
-	} else {
+	case cfg.Outages:
+		passed, err = awayInTurn(ctx, cfg, root, out)
+	default:
 		passed, err = trials(ctx, cfg, root, out)
 	}
 	if cfg.Report != "" {
@@ -178,6 +188,9 @@ func machine() string {
 func command(cfg settings) string {
 	if cfg.Mutants {
 		return fmt.Sprintf("make chaos MUTANTS=1 SEED=%d RATE=%g", cfg.Seed, cfg.Rate)
+	}
+	if cfg.Outages {
+		return fmt.Sprintf("make chaos OUTAGES=1 MINUTES=%g SEED=%d RATE=%g", cfg.Minutes, cfg.Seed, cfg.Rate)
 	}
 	return fmt.Sprintf("make chaos MINUTES=%g SEED=%d RATE=%g", cfg.Minutes, cfg.Seed, cfg.Rate)
 }

@@ -33,8 +33,13 @@ type times struct {
 	begun, loadEnded, healed, drained time.Time
 }
 
+// storm is what happens to a stack: it gives the faults, the times, and what had no end in time.
+type storm func(ctx context.Context, s *stack, p *partners, path string) (found []incident, at times, late, err error)
+
 // run goes through the trial and gives its report.
-func (t *trial) run(ctx context.Context) (rep *report, err error) {
+func (t *trial) run(ctx context.Context) (*report, error) { return t.runWith(ctx, t.storm) }
+
+func (t *trial) runWith(ctx context.Context, storm storm) (rep *report, err error) {
 	if t.dir, err = os.MkdirTemp("", "of-chaos-"); err != nil { // short: the path of a unix socket has little room
 		return nil, err
 	}
@@ -51,7 +56,7 @@ func (t *trial) run(ctx context.Context) (rep *report, err error) {
 	}
 	t.say("ready after %s; %s of load and faults, seed %d", time.Since(began).Round(time.Second), t.lasts, t.seed)
 	path := filepath.Join(t.dir, "pushes.jsonl")
-	incidents, at, drainErr, err := t.storm(ctx, s, p, path)
+	incidents, at, drainErr, err := storm(ctx, s, p, path)
 	if err != nil {
 		return nil, err
 	}
