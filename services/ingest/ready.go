@@ -25,13 +25,14 @@ const (
 
 const conditionKafka = "kafka"
 
-// readiness tells whether Kafka can be written to: it asks for the leaders of our topics every second. A freeze shows
-// within four seconds, which is when the first push hears of it too.
+// readiness tells whether Kafka can be written to: it asks for the leaders of our topics, and whether enough replicas are
+// in sync for a write, every second. A freeze shows within four seconds, which is when the first push hears of it too.
 type readiness struct {
 	client  *kgo.Client
 	health  *boot.Health
 	green   atomic.Bool
 	failing int // failures in a row, of the watch loop alone
+	inSync  inSyncRule
 }
 
 func newReadiness(client *kgo.Client, health *boot.Health) *readiness {
@@ -83,10 +84,11 @@ func (r *readiness) settle(err error) {
 	r.health.Set(conditionKafka, err)
 }
 
-// probe asks any broker who leads the partitions that we write to.
+// probe asks any broker who leads the partitions that we write to, and which of their replicas are in sync.
 func (r *readiness) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
+	r.inSync.refresh(ctx, r.client)
 	request := kmsg.NewPtrMetadataRequest()
 	for _, topic := range ourTopics() {
 		asked := kmsg.NewMetadataRequestTopic()
@@ -101,10 +103,8 @@ func (r *readiness) probe(ctx context.Context) error {
 		if err := kerr.ErrorForCode(topic.ErrorCode); err != nil {
 			return fmt.Errorf("topic %s: %w", deref(topic.Topic), err)
 		}
-		for _, partition := range topic.Partitions {
-			if partition.Leader < 0 {
-				return fmt.Errorf("topic %s: partition %d has no leader", deref(topic.Topic), partition.Partition)
-			}
+		if err := r.inSync.check(deref(topic.Topic), topic.Partitions); err != nil {
+			return err
 		}
 	}
 	return nil
