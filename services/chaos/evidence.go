@@ -82,7 +82,7 @@ type evidence struct {
 	parked   []parked
 	effects  []effect
 	held     []held
-	dirty    int // orders whose newest delivery the ledger wants to be made once more
+	dirty    []string // orders whose newest delivery the ledger wants to be made once more
 }
 
 // acceptance is one document that a sender was told is accepted, and where its receipt says it stands.
@@ -224,6 +224,10 @@ func sourceOf(key string) string {
 	return ""
 }
 
+// newestDirty are the rows of the ledger that are an order's newest delivery and have to be made once more.
+const newestDirty = `deliveries d where dirty and not exists (select from deliveries newer
+	where newer.partner = d.partner and newer.order_key = d.order_key and newer.revision > d.revision and newer.outcome = 'delivered')`
+
 // readDatabase reads every table that says what became of an order.
 func (e *evidence) readDatabase(ctx context.Context, url string) error {
 	conn, err := pgx.Connect(ctx, url)
@@ -252,9 +256,7 @@ func (e *evidence) readDatabase(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	err = conn.QueryRow(ctx, `select count(*) from deliveries d where dirty and not exists (select from deliveries newer
-		where newer.partner = d.partner and newer.order_key = d.order_key and newer.revision > d.revision and newer.outcome = 'delivered')`).Scan(&e.dirty)
-	if err != nil {
+	if err = each(ctx, conn, `select order_key from `+newestDirty, []any{&key}, func() { e.dirty = append(e.dirty, key) }); err != nil {
 		return err
 	}
 	var p parked

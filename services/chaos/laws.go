@@ -17,6 +17,8 @@ const (
 	lawMoney           = "sums of money equal at sender, PostgreSQL and partner"
 	lawLetters         = "letters are exactly the bad ones"
 	lawNoOutageLetter  = "no letter because of an outage"
+	lawReturns         = "no return at EZR before its sale"
+	lawMended          = "no order's newest delivery is left to be made once more"
 	lawDrained         = "everything has its end in time"
 )
 
@@ -96,7 +98,14 @@ func newChecker(e *evidence) *checker {
 
 // rule judges all laws.
 func (c *checker) rule() []ruling {
-	return []ruling{c.acceptedIsThere(), c.oneEndState(), c.leftValidateOnce(), c.nothingInvented(), c.inOrder(), c.oneEffect(), c.money(), c.lettersAreTheBad(), c.noLetterOfAnOutage()}
+	rulings := []ruling{c.acceptedIsThere(), c.oneEndState(), c.leftValidateOnce(), c.nothingInvented(), c.inOrder(), c.oneEffect(), c.money(), c.lettersAreTheBad(), c.noLetterOfAnOutage()}
+	if returnsWait {
+		rulings = append(rulings, c.returnsBehindSales())
+	}
+	if dirtyMended {
+		rulings = append(rulings, c.mended())
+	}
+	return rulings
 }
 
 // acceptedIsThere: what a sender was told is accepted stands where its receipt says, byte by byte, and nobody else's

@@ -150,7 +150,7 @@ func (r *report) figures() [][2]string {
 		{"records received", fmt.Sprintf("%d of %d orders", len(r.seen.received), len(r.seen.orders))},
 		{"ends", counts(ends)},
 		{"effects at the partners", fmt.Sprintf("%d on %d orders", len(r.seen.effects), len(r.seen.held))},
-		{"calls that came back after a takeover; orders to be sent once more for them", fmt.Sprintf("%d; %d", takeovers, r.seen.dirty)},
+		{"calls that came back after a takeover; orders to be sent once more for them", fmt.Sprintf("%d; %d", takeovers, len(r.seen.dirty))},
 		{"duplicates absorbed", fmt.Sprint(ends["duplicate"])},
 		{"longest time without an acceptance", show(longestGap(acked, r.at.begun, r.at.loadEnded))},
 		{"longest time without a delivery", show(longestGap(delivered, r.at.begun, r.at.loadEnded))},

@@ -136,11 +136,14 @@ func (t *trial) awaitDrained(ctx context.Context, s *stack, l *load, loaded <-ch
 		default:
 			return fmt.Errorf("%d stories are open", l.open.Load())
 		}
-		var rows, open, unsettled int64
+		var rows, open, unsettled, dirty int64
 		err := pool.QueryRow(ctx, `select count(*), count(*) filter (where end_state is null),
-			(select count(*) from deliveries where state <> 'settled') from received`).Scan(&rows, &open, &unsettled)
+			(select count(*) from deliveries where state <> 'settled'), (select count(*) from `+newestDirty+`) from received`).Scan(&rows, &open, &unsettled, &dirty)
 		if err != nil {
 			return err
+		}
+		if dirtyMended && dirty > 0 {
+			return fmt.Errorf("%d deliveries are to be made once more", dirty)
 		}
 		asking, cancel := context.WithTimeout(ctx, askWithin)
 		defer cancel()
