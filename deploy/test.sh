@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything that must hold, on a bare machine: set-up, static checks, unit and property tests under -race, a moment of
-# fuzzing, journeys over real processes on kfake and on a real Kafka. Prints a line per step and a summary.
+# fuzzing, journeys over real processes on kfake and on a real Kafka, and a short run of the crash harness over three
+# brokers. Prints a line per step and a summary.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 results=$(mktemp -d)
@@ -32,16 +33,27 @@ tools() {
 deployment() { (cd deploy/tools && GOWORK=off ../../bin/gotestsum --format standard-quiet --jsonfile "$results/deployment.json" -- -count=1 ./...); }
 
 unit() { gotest unit -race -timeout 8m work; }
+
+# The worker's laws under many seeds, in a bubble whose clock jumps. The tag is franz-go's own: its locks then let the
+# clock go on. It changes the client, so it is for this test alone; -race runs over the same world in the step unit.
+laws() { gotest laws -tags synctests -count=1 -timeout 5m -run LawsUnderMany ./pkg/worker/...; }
+
 journeys() { gotest journeys -tags e2e -count=1 -timeout 10m ./services/e2e/...; }
+
+# Prints its report and, if a law is broken, the folder of the evidence. The long run is `make chaos`; that each law broken
+# on purpose is caught takes `make chaos MUTANTS=1`, about two minutes a law.
+chaos() { go build -o bin/ ./services/chaos && MINUTES=0.75 CHAOS_2102=20s SEED=7 RATE=20 bin/chaos; }
 
 step set-up deploy/setup.sh all
 [ $broken = 0 ] || exit 1
 step tools tools
 step checks deploy/check.sh
 step unit unit
+step laws laws
 step deploy deployment
 step fuzz deploy/fuzz.sh 3
 step journeys journeys
+step chaos chaos
 
 count() { cat "$results"/*.json 2>/dev/null | grep '"Test":' | grep -c "\"Action\":\"$1\""; }
 skipped=$(count skip)
