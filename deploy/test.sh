@@ -36,7 +36,7 @@ unit() { gotest unit -race -timeout 8m work; }
 
 # The worker's laws under many seeds, in a bubble whose clock jumps. The tag is franz-go's own: its locks then let the
 # clock go on. It changes the client, so it is for this test alone; -race runs over the same world in the step unit.
-laws() { gotest laws -tags synctests -count=1 -timeout 5m -run LawsUnderMany ./pkg/worker/...; }
+laws() { gotest laws -tags synctests -count=1 -timeout 5m -run 'LawsUnderMany|Rebalance|Moves' ./pkg/worker/...; }
 
 journeys() { gotest journeys -tags e2e -count=1 -timeout 10m ./services/e2e/...; }
 
