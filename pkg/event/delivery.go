@@ -13,7 +13,7 @@ type Outcome string
 const (
 	Delivered  Outcome = "delivered"
 	Duplicate  Outcome = "duplicate"  // equal content was delivered before; no call was made
-	Superseded Outcome = "superseded" // a newer revision was delivered before; no call was made
+	Superseded Outcome = "superseded" // a newer revision was delivered before, or is about to be; no call was made
 )
 
 // Delivery is the value of deliveries.v1: one outcome of one delivery to a partner, JSON. It holds codes and figures,

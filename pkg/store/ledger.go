@@ -45,6 +45,11 @@ type Intent struct {
 	Digest   string
 	Total    string // exact text of a decimal, or ""
 	Request  []byte // encrypted; given where nothing brings the record back in its place, as after a replay
+
+	// Newer is a greater revision of the order that the caller has at hand and will deliver next, or 0.
+	Newer order.Revision
+	// Held says that no call may be made yet, for a reason outside the ledger; what needs no call is still decided.
+	Held bool
 }
 
 // Verdict is what a worker has to do about an intent.
@@ -56,6 +61,7 @@ const (
 	Done      Verdict = "done"      // no call; publish Grant.Delivery: it was settled before, is a duplicate or superseded
 	Busy      Verdict = "busy"      // another owner holds the order, or an older unresolved revision comes first; wait
 	Unsettled Verdict = "unsettled" // first send Grant.Earlier once more, settle that, then claim again
+	Held      Verdict = "held"      // a call would be due, but Intent.Held forbids it; nothing was written
 )
 
 // Grant answers an Intent.

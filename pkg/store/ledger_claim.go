@@ -21,7 +21,10 @@ import (
 //	            Of several (with equal content) the newest is: the others go with it
 //	busy        the same, but what was sent is not at hand: its record was never committed and comes back to its worker.
 //	            After an hour it does not block the order any longer
+//	superseded  the caller has a newer revision at hand, and nothing is in doubt. Should that one be refused, this one stays
+//	            superseded: the refusal is visible as the newer one's letter
 //	duplicate   the newest delivered content is the same, and nothing is in doubt since
+//	held        a call is due, but the caller may not make it yet
 //	call
 //
 // Every row is looked up by its key: the laterals with a limit see to that, whatever the planner thinks of a table that
@@ -31,15 +34,15 @@ import (
 // doubt until something newer is delivered: what the partner holds is not known before.
 const claim = `
 with asked as (
-	select order_key, revision, digest, nullif(total, '')::numeric as total, request, place
-	from unnest($4::text[], $5::bigint[], $6::text[], $7::text[], $8::bytea[]) with ordinality
-		as a (order_key, revision, digest, total, request, place)
+	select order_key, revision, digest, nullif(total, '')::numeric as total, request, newer, held, place
+	from unnest($4::text[], $5::bigint[], $6::text[], $7::text[], $8::bytea[], $10::bigint[], $11::boolean[]) with ordinality
+		as a (order_key, revision, digest, total, request, newer, held, place)
 ),
 clock as materialized (select clock_timestamp() as now),
 judged as (
 	select a.*, clock.now, own.attempts as own_attempts, own.lease_until is not null as own_died, own.outcome as own_outcome,
 		own.other_revision as own_other, own.code as own_code, own.total as own_total, own.settled_at as own_settled_at,
-		own.took_ms as own_took_ms, head.revision as head, greatest(head.revision, pending.newer) as newest,
+		own.took_ms as own_took_ms, head.revision as head, greatest(head.revision, pending.newer, a.newer) as newest,
 		earlier.revision as earlier,
 		coalesce(pending.same_content, false) or coalesce(head.digest = a.digest, false) as maybe_taken,
 		coalesce(head.digest <> case when earlier.request is null then a.digest else earlier.digest end, false) as holds_other,
@@ -51,7 +54,9 @@ judged as (
 			` + revisionGuard + `
 			when earlier.request is not null then 'unsettled'
 			when earlier.claimed_at > clock.now - interval '1 hour' then 'busy'
+			when a.newer > a.revision and not coalesce(head.dirty, false) and not coalesce(pending.in_doubt, false) then 'superseded'
 			when head.digest = a.digest and not head.dirty and not coalesce(pending.in_doubt, false) then 'duplicate'
+			when a.held then 'held'
 			else 'call'
 		end as verdict
 	from asked a
@@ -139,9 +144,10 @@ func (l *Ledger) Claim(ctx context.Context, intents []Intent) ([]Grant, error) {
 	n := len(intents)
 	keys, digests, totals := make([]string, n), make([]string, n), make([]string, n)
 	revisions, requests := make([]int64, n), make([][]byte, n)
+	newer, held := make([]int64, n), make([]bool, n)
 	for i, in := range intents {
 		keys[i], revisions[i], digests[i], totals[i] = string(in.OrderKey), int64(in.Revision), in.Digest, in.Total
-		requests[i] = in.Request
+		requests[i], newer[i], held[i] = in.Request, int64(in.Newer), in.Held
 	}
 	batch := &pgx.Batch{}
 	if err := l.queueLocks(batch, keys); err != nil {
@@ -150,7 +156,7 @@ func (l *Ledger) Claim(ctx context.Context, intents []Intent) ([]Grant, error) {
 	grants := make([]Grant, 0, n)
 	// The deadline counts from before the claim was made: whatever the network took, the lease outlives it.
 	deadline := time.Now().Add(time.Duration(callShare * float64(l.Lease)))
-	batch.Queue(claim, l.partner, l.owner, l.service, keys, revisions, digests, totals, requests, l.Lease).
+	batch.Queue(claim, l.partner, l.owner, l.service, keys, revisions, digests, totals, requests, l.Lease, newer, held).
 		Query(func(rows pgx.Rows) error {
 			for rows.Next() {
 				grant, err := scanGrant(rows)
@@ -196,6 +202,8 @@ func scanGrant(rows pgx.Rows) (Grant, error) {
 		g.Verdict, g.Attempt = Call, earlyAt
 	case "busy":
 		g.Verdict = Busy
+	case "held":
+		g.Verdict = Held
 	case "unsettled":
 		g.Verdict = Unsettled
 		g.Earlier = &Earlier{Revision: order.Revision(*earlier), Digest: *digest, Attempt: earlyAt, Request: request}

@@ -26,6 +26,8 @@ type world struct {
 	effects []order.Revision // what landed, in order
 	late    bool             // the last of them came after its sender had lost its claim
 	trouble bool             // some call's outcome was not known for sure
+	doubt   order.Revision   // the greatest whose call may have landed, with nobody knowing since; 0: none
+	asked   order.Revision   // the greatest that was ever claimed
 }
 
 // hand is one worker in the middle of a delivery.
@@ -54,14 +56,19 @@ func (w *world) pick(t *rapid.T, fits func(h *hand) bool) int {
 	return rapid.SampledFrom(fitting).Draw(t, "worker")
 }
 
-func (w *world) claimRevision(t *rapid.T, i int, r order.Revision) store.Grant {
-	grants, err := w.ledger(i).Claim(w.Context(), []store.Intent{{OrderKey: w.key, Revision: r, Digest: w.digest(r)}})
+// claimRevision claims a revision, with a newer one waiting behind it or 0.
+func (w *world) claimRevision(t *rapid.T, i int, r, newer order.Revision) store.Grant {
+	grants, err := w.ledger(i).Claim(w.Context(), []store.Intent{{OrderKey: w.key, Revision: r, Digest: w.digest(r), Newer: newer}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	g := grants[0]
+	w.asked = max(w.asked, r)
 	switch g.Verdict {
 	case store.Call:
+		if newer > r && w.doubt == 0 && !w.trouble {
+			t.Fatalf("revision %d is sent in front of %d", r, newer)
+		}
 		if w.held == w.digest(r) && !w.late && !g.MaybeTaken {
 			t.Fatalf("the partner holds the content of %d by our own doing, and would be blamed for it", r)
 		}
@@ -73,7 +80,7 @@ func (w *world) claimRevision(t *rapid.T, i int, r order.Revision) store.Grant {
 		w.hands[i] = &hand{revision: g.Earlier.Revision, attempt: g.Earlier.Attempt}
 	case store.Done:
 		w.checkDone(t, r, g.Delivery)
-	case store.Busy:
+	case store.Busy, store.Held:
 	}
 	if h := w.hands[1-i]; w.hands[i] != nil && h != nil && !h.expired {
 		t.Fatalf("two workers hold the order: revisions %d and %d", w.hands[i].revision, h.revision)
@@ -85,8 +92,11 @@ func (w *world) claimRevision(t *rapid.T, i int, r order.Revision) store.Grant {
 func (w *world) checkDone(t *rapid.T, r order.Revision, d event.Delivery) {
 	switch d.Outcome {
 	case event.Superseded:
-		if d.Other <= r {
+		if d.Other <= r || int(d.Other) > w.arrived {
 			t.Fatalf("revision %d superseded by %d", r, d.Other)
+		}
+		if w.asked <= r && w.doubt != 0 {
+			t.Fatalf("revision %d superseded by one that only waits, while a call of %d is in doubt", r, w.doubt)
 		}
 	case event.Duplicate:
 		if d.Other >= r || w.digest(d.Other) != w.digest(r) {
@@ -131,8 +141,13 @@ func (w *world) finish(t *rapid.T, i int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if settled[0].Status == store.Lost && !h.expired {
+	switch status := settled[0].Status; {
+	case status == store.Lost && !h.expired:
 		t.Fatalf("lost the claim of %d while its lease lived", h.revision)
+	case status == store.Kept && s.Ending == store.Unknown:
+		w.doubt = max(w.doubt, h.revision)
+	case status == store.Kept && s.Ending == store.Delivered && w.doubt <= h.revision:
+		w.doubt = 0
 	}
 	w.hands[i] = nil
 }
@@ -152,7 +167,12 @@ func (w *world) actions() map[string]func(*rapid.T) {
 		"arrive": func(t *rapid.T) { w.arrived = min(w.arrived+1, len(w.content)) },
 		"claim": func(t *rapid.T) {
 			i := w.pick(t, idle)
-			w.claimRevision(t, i, order.Revision(rapid.IntRange(1, w.arrived).Draw(t, "revision")))
+			r := order.Revision(rapid.IntRange(1, w.arrived).Draw(t, "revision"))
+			newer := order.Revision(rapid.IntRange(int(r), w.arrived).Draw(t, "newer"))
+			if newer == r {
+				newer = 0
+			}
+			w.claimRevision(t, i, r, newer)
 		},
 		"write": func(t *rapid.T) {
 			i := w.pick(t, func(h *hand) bool { return h != nil && !h.written && !h.expired })
@@ -166,6 +186,9 @@ func (w *world) actions() map[string]func(*rapid.T) {
 			i := w.pick(t, func(h *hand) bool { return h != nil && !h.expired })
 			if h := w.hands[i]; h.written && !h.landed && rapid.Bool().Draw(t, "taken") {
 				w.land(t, h)
+			}
+			if w.hands[i].written {
+				w.doubt = max(w.doubt, w.hands[i].revision)
 			}
 			w.hands[i], w.trouble = nil, true
 		},
@@ -183,7 +206,7 @@ func (w *world) drain(t *rapid.T) {
 	w.expireAll()
 	for range 2 {
 		for r := order.Revision(1); int(r) <= w.arrived; r++ {
-			for tries := 0; w.claimRevision(t, 0, r).Verdict != store.Done; tries++ {
+			for tries := 0; w.claimRevision(t, 0, r, 0).Verdict != store.Done; tries++ {
 				if tries == 10 {
 					t.Fatalf("revision %d does not come to an end", r)
 				}
