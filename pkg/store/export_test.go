@@ -4,3 +4,6 @@ import "time"
 
 // SetNow replaces a writer's clock.
 func (w *Writer) SetNow(now func() time.Time) { w.now = now }
+
+// SalesQuery is asked how PostgreSQL executes it.
+const SalesQuery = sales
