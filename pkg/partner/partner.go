@@ -11,11 +11,12 @@ import (
 // Class says what a failed call means for the order and for the partner.
 type Class string
 
-// The classes. Refused, Exists, Split and TooLarge are definite answers; the others say nothing about the record. Split
-// and TooLarge concern batches of two orders and more: a single order at fault is Refused.
+// The classes. Refused, Exists, Missing, Split and TooLarge are definite answers; the others say nothing about the record.
+// Split and TooLarge concern batches of two orders and more: a single order at fault is Refused.
 const (
 	Refused       Class = "refused"       // the order is at fault; trying again is useless
 	Exists        Class = "exists"        // the partner holds this order number already
+	Missing       Class = "missing"       // what the order refers to is not there, or not yet
 	Split         Class = "split"         // some order of a batch is at fault; bisect
 	TooLarge      Class = "too_large"     // the batch is too large; halve
 	NotTaken      Class = "not_taken"     // very likely not executed: connection refused, limited; try again
@@ -67,5 +68,5 @@ func SafeCode(code string) string {
 
 // Definite tells whether the partner answered about the order itself.
 func (c Class) Definite() bool {
-	return c == Refused || c == Exists || c == Split || c == TooLarge
+	return c == Refused || c == Exists || c == Missing || c == Split || c == TooLarge
 }

@@ -34,7 +34,7 @@ func TestSafeCode(t *testing.T) {
 
 func TestClassDefinite(t *testing.T) {
 	definite := map[Class]bool{
-		Refused: true, Exists: true, Split: true, TooLarge: true,
+		Refused: true, Exists: true, Missing: true, Split: true, TooLarge: true,
 		NotTaken: false, Unknown: false, Configuration: false,
 	}
 	for class, want := range definite {

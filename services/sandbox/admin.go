@@ -114,6 +114,8 @@ func (c config) check() error {
 		return errors.New("okki_existing: take or refuse")
 	case !slices.Contains([]string{"2102", "overwrite"}, c.EZRExisting):
 		return errors.New("ezr_existing: 2102 or overwrite")
+	case !slices.Contains([]string{"accept", "refuse"}, c.EZRMissingSale):
+		return errors.New("ezr_missing_sale: accept or refuse")
 	case c.EZRConcurrency < 0:
 		return errors.New("ezr_concurrency: 0 or more")
 	}

@@ -37,15 +37,19 @@ type counts struct {
 
 // config is how the partners deal with what the contracts leave open.
 type config struct {
-	OKKIExisting   string `json:"okki_existing"`   // take, refuse
-	EZRExisting    string `json:"ezr_existing"`    // 2102, overwrite
-	EZRConcurrency int    `json:"ezr_concurrency"` // calls at once before EZR answers 407; 0: no limit
+	OKKIExisting   string `json:"okki_existing"`    // take, refuse
+	EZRExisting    string `json:"ezr_existing"`     // 2102, overwrite
+	EZRMissingSale string `json:"ezr_missing_sale"` // accept, refuse (2103): a return whose sale EZR does not hold
+	EZRConcurrency int    `json:"ezr_concurrency"`  // calls at once before EZR answers 407; 0: no limit
 }
 
 type orderID struct{ partner, shop, number string }
 
 // item is one order of a call.
-type item struct{ shop, number, amount string }
+type item struct {
+	shop, number, amount string
+	original             string // ezr: the sale that a return takes back
+}
 
 // book is what the partners remember.
 type book struct {
@@ -66,7 +70,7 @@ func newBook() *book {
 		stats:    map[string]*counts{partnerOKKI: {}, partnerEZR: {}},
 		kept:     maxEffects,
 		inFlight: map[string]int{},
-		config:   config{OKKIExisting: "take", EZRExisting: "2102"},
+		config:   config{OKKIExisting: "take", EZRExisting: "2102", EZRMissingSale: "accept"},
 	}
 }
 
@@ -116,6 +120,22 @@ func (b *book) take(partner string, items []item, at time.Time) bool {
 	}
 	b.stats[partner].Accepted++
 	return true
+}
+
+// lacksSale tells whether EZR refuses a call because one of its returns names a sale that was not taken before; one in the
+// same call does not count.
+func (b *book) lacksSale(items []item) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.config.EZRMissingSale != "refuse" {
+		return false
+	}
+	for _, it := range items {
+		if it.original != "" && b.orders[orderID{partnerEZR, it.shop, it.original}] == nil {
+			return true
+		}
+	}
+	return false
 }
 
 func (b *book) refusesKnown(partner string) bool {

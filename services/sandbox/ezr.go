@@ -35,6 +35,9 @@ func (s *sandbox) serveEZR(w http.ResponseWriter, r *http.Request) {
 	items, numbers := itemsOf(orders)
 	render := func(f fault) []byte { return s.ezrRefusal(string(f.Code), f.SubMsg) }
 	s.underFaults(w, r, partnerEZR, numbers, render, func() []byte {
+		if s.book.lacksSale(items) {
+			return s.ezrRefusal(ezr.CodeMissing, "")
+		}
 		if !s.book.take(partnerEZR, items, s.now()) {
 			return s.ezrRefusal(ezr.CodeExists, "")
 		}
@@ -100,7 +103,7 @@ func readBatch(args string) ([]ezrOrder, string) {
 
 func itemsOf(orders []ezrOrder) (items []item, numbers []string) {
 	for _, o := range orders {
-		items = append(items, item{shop: o.ShopCode, number: o.Code, amount: o.TotalMoney.literal})
+		items = append(items, item{shop: o.ShopCode, number: o.Code, amount: o.TotalMoney.literal, original: o.OriginalCode})
 		numbers = append(numbers, o.Code)
 	}
 	return items, numbers

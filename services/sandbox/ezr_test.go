@@ -59,6 +59,25 @@ func TestEZRExisting(t *testing.T) {
 	}
 }
 
+func TestEZRMissingSale(t *testing.T) {
+	s := start(t)
+	upload := func(orders ...[]byte) error {
+		_, err := s.ezr.Upload(t.Context(), orders)
+		return err
+	}
+	back := func(code, original string) []byte { return mallOrder("S1", code, "-1.00", -1, original) }
+	wantClass(t, "by default", upload(back("R1", "A")), "", "")
+	s.put("config", `{"ezr_missing_sale":"refuse"}`)
+	wantClass(t, "no sale", upload(back("R2", "A")), partner.Missing, "2103")
+	wantClass(t, "beside its sale", upload(sale("A", "1.00"), back("R2", "A")), partner.Split, "2103")
+	wantClass(t, "its sale", upload(sale("A", "1.00")), "", "")
+	wantClass(t, "another shop's sale", upload(mallOrder("S2", "R2", "-1.00", -1, "A")), partner.Missing, "2103")
+	wantClass(t, "after its sale", upload(back("R2", "A")), "", "")
+	if got := s.held("ezr", "R2"); got != "1 -1.00" {
+		t.Errorf("holds %q", got)
+	}
+}
+
 // The rules of protocols 4.2, each broken alone, in a batch with a good order that must not be taken.
 func TestEZRRules(t *testing.T) {
 	s := start(t)

@@ -59,7 +59,7 @@ func TestFaultEffects(t *testing.T) {
 		{"ezr", `"code":500`, partner.Unknown, "500", false},
 		{"ezr", `"code":"407","retry_after":30`, partner.NotTaken, "407", true},
 		{"ezr", `"code":406,"sub_msg":"RecvMobile"`, partner.Refused, "406", false},
-		{"ezr", `"code":2103`, partner.Refused, "2103", false},
+		{"ezr", `"code":2103`, partner.Missing, "2103", false},
 		{"ezr", `"code":"odd"`, partner.Unknown, "odd", false},
 		{"ezr", `"drop":true`, partner.Unknown, "connection-cut", false},
 		{"ezr", `"hang":true`, partner.Unknown, "timeout", false},
@@ -205,12 +205,12 @@ func TestAdminRefuses(t *testing.T) {
 			t.Errorf("%s: changed the faults in force to %+v", body, left)
 		}
 	}
-	for _, body := range []string{`{"okki_existing":"x"}`, `{"ezr_existing":""}`, `{"ezr_concurrency":-1}`, `{"x":1}`, ``} {
+	for _, body := range []string{`{"okki_existing":"x"}`, `{"ezr_existing":""}`, `{"ezr_missing_sale":""}`, `{"ezr_concurrency":-1}`, `{"x":1}`, ``} {
 		if status, answer := s.admin(http.MethodPut, "config", body); status != http.StatusBadRequest {
 			t.Errorf("%s: %d %s", body, status, answer)
 		}
 	}
-	if _, body := s.admin(http.MethodGet, "config", ""); body != `{"okki_existing":"take","ezr_existing":"2102","ezr_concurrency":0}` {
+	if _, body := s.admin(http.MethodGet, "config", ""); body != `{"okki_existing":"take","ezr_existing":"2102","ezr_missing_sale":"accept","ezr_concurrency":0}` {
 		t.Errorf("config %s", body)
 	}
 	if status, _ := s.admin(http.MethodGet, "calls?from=x", ""); status != http.StatusBadRequest {

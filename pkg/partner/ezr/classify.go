@@ -51,8 +51,13 @@ func classify(code string) *partner.Error {
 	return failed
 }
 
-// forBatch applies a class to a batch of n orders: one order has nothing to split or halve and is refused itself.
+// forBatch applies a class to a batch of n orders: one order has nothing to split or halve and is refused itself, or lacks
+// what it refers to.
 func forBatch(failed *partner.Error, n int) *partner.Error {
+	if n == 1 && failed.Code == CodeMissing {
+		failed.Class = partner.Missing
+		return failed
+	}
 	if n == 1 && (failed.Class == partner.Split || failed.Class == partner.TooLarge) {
 		failed.Class = partner.Refused
 	}

@@ -99,7 +99,7 @@ var codes = []struct {
 	{"2100", partner.Refused, partner.Split},
 	{"2101", partner.Refused, partner.Split},
 	{"2102", partner.Exists, partner.Exists},
-	{"2103", partner.Refused, partner.Split},
+	{"2103", partner.Missing, partner.Split},
 	{"2200", partner.Unknown, partner.Unknown},
 	{"2201", partner.Unknown, partner.Unknown},
 	{"9999", partner.Unknown, partner.Unknown},

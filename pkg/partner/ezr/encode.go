@@ -16,6 +16,7 @@ import (
 type Order struct {
 	ShopCode string
 	Code     string
+	Original string // OriginalCode: the sale that a return takes back
 	Total    string // TotalMoney, exact text with two decimals; empty where the document has none
 	Body     []byte // JSON of the documented fields only
 }
@@ -190,6 +191,8 @@ func (e *encoder) keep(field, value string) {
 		e.order.ShopCode = value
 	case "Code":
 		e.order.Code = value
+	case "OriginalCode":
+		e.order.Original = value
 	case "TotalMoney":
 		e.order.Total = value
 	}
