@@ -27,12 +27,24 @@ type Desk struct {
 	Keys    *privacy.Keys // requests with an unknown outcome rest encrypted in the ledger
 	Metrics *Metrics
 
-	// Prepare turns a normalised document into what is sent and the order's total, exact text or "". Its error means that
-	// the document is at fault, and quotes no value of it.
-	Prepare func(document []byte) (body []byte, total string, err error)
+	// MaxAttempts bounds how often an order is sent whose partner misses what it comes after; see Prepared.After.
+	MaxAttempts int
+
+	// Prepare turns a normalised document into what is sent. Its error means that the document is at fault, and quotes no
+	// value of it.
+	Prepare func(document []byte) (Prepared, error)
 	// Send hands orders over and gives one Answer each, in the same order. The context ends when no further request may
 	// be written.
 	Send func(ctx context.Context, parcels []Parcel) []Answer
+}
+
+// Prepared is a document as it goes to a partner.
+type Prepared struct {
+	Body  []byte
+	Total string // exact text of a decimal, or ""
+
+	// After is the order that the partner has to hold before it takes this one, the sale of a return; "" for none.
+	After order.Key
 }
 
 // Parcel is one order to be sent.
@@ -46,6 +58,8 @@ type Parcel struct {
 	MaybeTaken bool
 	// HoldsOther says that the partner took this order with another content before.
 	HoldsOther bool
+
+	After order.Key // as it was prepared; "" where an older revision is resolved
 }
 
 // Answer is what the partner said about one Parcel; without an error it was taken.
@@ -74,8 +88,8 @@ const maxRounds = 4
 type job struct {
 	in     event.Message
 	meta   event.Meta
-	body   []byte
-	total  string
+	ready  Prepared
+	held   error          // why no call may be made yet, or ever; nil: it may
 	result *worker.Result // nil as long as it is undecided
 
 	grant  store.Grant
@@ -90,6 +104,7 @@ func (d *Desk) Handle(ctx context.Context, in []event.Message) []worker.Result {
 	for i := range in {
 		jobs[i] = d.open(in[i])
 	}
+	d.holdBack(ctx, jobs)
 	for range maxRounds {
 		open := undecided(jobs)
 		if len(open) == 0 {
@@ -119,8 +134,11 @@ func (d *Desk) open(in event.Message) *job {
 		j.fail(worker.Permanent(worker.DBData, errors.New("order key or digest is not printable text")))
 		return j
 	}
-	if j.body, j.total, err = d.Prepare(in.Value); err != nil {
+	if j.ready, err = d.Prepare(in.Value); err != nil {
 		j.fail(unusable(err))
+	}
+	if j.ready.After == j.meta.OrderKey {
+		j.ready.After = "" // it would wait for itself
 	}
 	return j
 }
@@ -170,10 +188,13 @@ func (d *Desk) round(ctx context.Context, open []*job) {
 func (d *Desk) claim(ctx context.Context, open []*job) (granted []*job, deadline time.Time, err error) {
 	intents := make([]store.Intent, len(open))
 	for i, j := range open {
-		intents[i] = store.Intent{OrderKey: j.meta.OrderKey, Revision: j.meta.Revision, Digest: j.meta.Digest, Total: j.total}
+		intents[i] = store.Intent{
+			OrderKey: j.meta.OrderKey, Revision: j.meta.Revision, Digest: j.meta.Digest, Total: j.ready.Total,
+			Newer: j.in.Newer, Held: j.held != nil,
+		}
 		if j.meta.ReplayJob != "" {
 			// Should we die, the replayed record comes back in no order with newer ones of the main topic.
-			intents[i].Request = d.Keys.Encrypt(j.body, place(j.meta.OrderKey, j.meta.Revision))
+			intents[i].Request = d.Keys.Encrypt(j.ready.Body, place(j.meta.OrderKey, j.meta.Revision))
 		}
 	}
 	claiming, stop := context.WithTimeout(ctx, d.Ledger.Lease)
@@ -196,7 +217,9 @@ func (d *Desk) accept(j *job) bool {
 	grant := j.grant
 	switch grant.Verdict {
 	case store.Call:
-		j.parcel = Parcel{j.meta.OrderKey, j.meta.Revision, j.body, grant.Attempt, grant.MaybeTaken, grant.HoldsOther}
+		j.parcel = Parcel{
+			j.meta.OrderKey, j.meta.Revision, j.ready.Body, grant.Attempt, grant.MaybeTaken, grant.HoldsOther, j.ready.After,
+		}
 		return true
 	case store.Unsettled:
 		body, err := d.Keys.Decrypt(grant.Earlier.Request, place(j.meta.OrderKey, grant.Earlier.Revision))
@@ -205,10 +228,12 @@ func (d *Desk) accept(j *job) bool {
 			j.fail(&worker.ConfigurationError{Err: fmt.Errorf("open the request of revision %d: %w", grant.Earlier.Revision, err)})
 			return false
 		}
-		j.parcel = Parcel{j.meta.OrderKey, grant.Earlier.Revision, body, grant.Earlier.Attempt, true, grant.HoldsOther}
+		j.parcel = Parcel{j.meta.OrderKey, grant.Earlier.Revision, body, grant.Earlier.Attempt, true, grant.HoldsOther, ""}
 		return true
 	case store.Done:
 		d.publish(j, grant.Delivery, false)
+	case store.Held:
+		j.fail(j.held)
 	default:
 		j.fail(worker.ErrBusy)
 	}

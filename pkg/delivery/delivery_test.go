@@ -71,11 +71,11 @@ func newStand(t testing.TB, url, owner string) *stand {
 	return s
 }
 
-func prepare(document []byte) ([]byte, string, error) {
+func prepare(document []byte) (delivery.Prepared, error) {
 	if bytes.HasPrefix(document, []byte("bad")) {
-		return nil, "", &source.Fault{Code: source.BadAmount, Path: "/amount", Rule: "a number"}
+		return delivery.Prepared{}, &source.Fault{Code: source.BadAmount, Path: "/amount", Rule: "a number"}
 	}
-	return append([]byte("body of "), document...), "12.50", nil
+	return delivery.Prepared{Body: append([]byte("body of "), document...), Total: "12.50"}, nil
 }
 
 func (s *stand) refuse(class partner.Class, code string) {

@@ -41,6 +41,8 @@ func Open(ctx context.Context, p *boot.Process, cfg Settings, source order.Sourc
 		Ledger:  db.Ledger(partner, p.Name, owner(p.Name, cfg.Worker.Slot)),
 		Keys:    keys,
 		Metrics: NewMetrics(p.Metrics, partner),
+
+		MaxAttempts: cfg.Worker.MaxAttempts,
 	}
 	return desk, closeStore, nil
 }

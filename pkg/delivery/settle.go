@@ -25,7 +25,7 @@ func (d *Desk) settle(ctx context.Context, sent []*job) {
 	for i, j := range sent {
 		settlements[i] = store.Settlement{
 			OrderKey: j.meta.OrderKey, Revision: j.parcel.Revision, Attempt: j.parcel.Attempt,
-			Ending: ending(j.parcel, j.answer), Code: j.answer.code(), Took: j.answer.Took,
+			Ending: d.ending(j.parcel, j.answer), Code: j.answer.code(), Took: j.answer.Took,
 		}
 		if settlements[i].Ending == store.Unknown {
 			settlements[i].Request = d.Keys.Encrypt(j.parcel.Body, place(j.meta.OrderKey, j.parcel.Revision))
@@ -82,12 +82,14 @@ func (d *Desk) decide(j *job, ended store.Ending, settled store.Settled) {
 		j.result.Answered = true
 	default:
 		j.fail(transient(j.answer.Err))
+		j.result.Answered = j.answer.Err.Class == partner.Missing // what is missing may yet come; the partner did answer
 	}
 }
 
 // ending tells what an answer means for the ledger. "Exists already" is success only where an earlier call with the same
 // content may have been taken, and nothing else was before it: a partner that takes no changes answers so to every one.
-func ending(p Parcel, a Answer) store.Ending {
+// "Does not exist" is final where the order comes after no other, and at the last attempt.
+func (d *Desk) ending(p Parcel, a Answer) store.Ending {
 	if a.Err == nil {
 		return store.Delivered
 	}
@@ -97,6 +99,11 @@ func ending(p Parcel, a Answer) store.Ending {
 			return store.Delivered
 		}
 		return store.Conflict
+	case partner.Missing:
+		if p.After != "" && p.Attempt < d.MaxAttempts {
+			return store.NotTaken
+		}
+		return store.Refused
 	case partner.NotTaken, partner.Configuration:
 		return store.NotTaken
 	case partner.Unknown:

@@ -110,7 +110,10 @@ func document(shop, code, total string) []byte {
 }
 
 func validated(shop, code string, revision order.Revision, total string) event.Message {
-	content := document(shop, code, total)
+	return message(shop, code, revision, document(shop, code, total))
+}
+
+func message(shop, code string, revision order.Revision, content []byte) event.Message {
 	meta := event.Meta{
 		OrderKey: order.NewKey(order.Mall, content, shop, code), Revision: revision, Digest: order.Digest(content), PushID: "push",
 		ReceivedOffset: revision.Offset(), ReceivedAt: time.Unix(1700000000, 0),
@@ -124,11 +127,18 @@ func start(t *testing.T, s *shopServer, l limits, in ...event.Message) *bustest.
 	broker, url := bustest.Start(t), pgtest.New(t)
 	record(t, broker, url)
 	broker.Produce(in...)
+	serve(t, s, l, broker, url, 10)
+	return broker
+}
+
+// serve runs the service until the test ends.
+func serve(t *testing.T, s *shopServer, l limits, broker *bustest.Broker, url string, maxAttempts int) {
+	t.Helper()
 	key := "k=" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32))
 	cfg := settings{
 		Settings: delivery.Settings{
 			Bus: broker.Settings, Store: store.Settings{URL: url},
-			Worker:  worker.Settings{MaxAttempts: 10, Lanes: 256, LaneGap: 1000, RetryAfterMax: time.Minute},
+			Worker:  worker.Settings{MaxAttempts: maxAttempts, Lanes: 256, LaneGap: 1000, RetryAfterMax: time.Minute},
 			Privacy: privacy.Settings{PseudonymKeys: key, PayloadKeys: key},
 		},
 		EZR: s.settings(), Limits: l,
@@ -143,7 +153,6 @@ func start(t *testing.T, s *shopServer, l limits, in ...event.Message) *bustest.
 			t.Errorf("run: %v", err)
 		}
 	})
-	return broker
 }
 
 // record migrates the database and writes down which topic it belongs to.
@@ -293,15 +302,16 @@ func TestOrderThatSpoilsEveryBatchIsLeftAlone(t *testing.T) {
 
 func TestChangedOrderThatEZRHoldsIsAConflict(t *testing.T) {
 	s := startShopServer(t)
-	broker := start(t, s, unlimited, validated("S1", "1", 1, "450.5"), validated("S1", "1", 2, "451.5"))
+	broker := start(t, s, unlimited, validated("S1", "1", 1, "450.5"))
+	if d := deliveries(t, broker, 1)["mall:S1:1"]; d.Revision != 1 || d.Outcome != event.Delivered {
+		t.Errorf("delivered: %+v", d)
+	}
+	broker.Produce(validated("S1", "1", 2, "451.5"))
 	letter, err := deadletter.Parse(broker.Wait(event.DeadLetters(service), 1)[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	if letter.Code != string(worker.PartnerConflict) || letter.Detail != ezr.CodeExists {
 		t.Errorf("letter: %+v", letter)
-	}
-	if d := deliveries(t, broker, 1)["mall:S1:1"]; d.Revision != 1 {
-		t.Errorf("delivered: %+v", d)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"orderflow/pkg/delivery"
 	"orderflow/pkg/event"
+	"orderflow/pkg/order"
 	"orderflow/pkg/partner"
 	"orderflow/pkg/partner/ezr"
 )
@@ -16,10 +17,17 @@ import (
 // callTimeout is the client timeout of EZR's own helper (protocols 4.3).
 const callTimeout = 8 * time.Second
 
-// prepare gives EZR's form of an order: documented fields, money with exactly two decimals.
-func prepare(document []byte) (body []byte, total string, err error) {
+// prepare gives EZR's form of an order: documented fields, money with exactly two decimals. A return comes after its sale.
+func prepare(document []byte) (delivery.Prepared, error) {
 	encoded, err := ezr.Encode(document)
-	return encoded.Body, encoded.Total, err
+	if err != nil {
+		return delivery.Prepared{}, err
+	}
+	ready := delivery.Prepared{Body: encoded.Body, Total: encoded.Total}
+	if encoded.Original != "" && strings.HasPrefix(encoded.Total, "-") {
+		ready.After = order.NewKey(order.Mall, nil, encoded.ShopCode, encoded.Original)
+	}
+	return ready, nil
 }
 
 // shop is the ShopCode part of an order key, `mall:<ShopCode>:<Code>`: a batch holds orders of one shop only.
@@ -45,14 +53,20 @@ func newUploader(client *ezr.Client, l limits) *uploader {
 }
 
 // send uploads the parcels together. A batch whose outcome nobody knows comes back as it was; the worker halves it when
-// other orders got answers meanwhile.
+// other orders got answers meanwhile. A return that EZR did not take before goes by itself: each time that EZR misses its
+// sale, the batch around it would have to be bisected.
 func (u *uploader) send(ctx context.Context, parcels []delivery.Parcel) []delivery.Answer {
 	b := &batch{uploader: u, parcels: parcels, answers: make([]delivery.Answer, len(parcels))}
-	members := make([]int, len(parcels))
-	for i := range members {
-		members[i] = i
+	var together, alone []int
+	for i, parcel := range parcels {
+		if parcel.After != "" && parcel.Attempt > 1 && !parcel.MaybeTaken {
+			alone = append(alone, i)
+		} else {
+			together = append(together, i)
+		}
 	}
-	b.send(ctx, members)
+	b.send(ctx, together)
+	b.each(ctx, alone)
 	return b.answers
 }
 

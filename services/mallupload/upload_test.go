@@ -8,6 +8,7 @@ import (
 
 	"orderflow/pkg/delivery"
 	"orderflow/pkg/event"
+	"orderflow/pkg/order"
 	"orderflow/pkg/partner"
 	"orderflow/pkg/partner/ezr"
 )
@@ -25,11 +26,11 @@ func parcels(t testing.TB, n int) []delivery.Parcel {
 	t.Helper()
 	all := make([]delivery.Parcel, n)
 	for i := range all {
-		body, total, err := prepare(document("S1", fmt.Sprint(i), "450.5"))
-		if err != nil || total != "450.50" {
-			t.Fatalf("prepare: %q, %v", total, err)
+		ready, err := prepare(document("S1", fmt.Sprint(i), "450.5"))
+		if err != nil || ready.Total != "450.50" || ready.After != "" {
+			t.Fatalf("prepare: %+v, %v", ready, err)
 		}
-		all[i] = delivery.Parcel{Body: body, Attempt: 1}
+		all[i] = delivery.Parcel{Body: ready.Body, Attempt: 1}
 	}
 	return all
 }
@@ -146,6 +147,32 @@ func TestFailureOfTheWholeStopsTheCalls(t *testing.T) {
 			t.Errorf("%s: %d calls", code, n)
 		}
 		s.Close()
+	}
+}
+
+// A return that failed before is sent by itself: EZR missing its sale would bisect the whole batch again.
+func TestReturnThatFailedIsSentAlone(t *testing.T) {
+	s := startShopServer(t)
+	all := parcels(t, 10)
+	all[3].After, all[3].Attempt, all[4].After, all[5].Attempt = "mall:S1:1", 2, "mall:S1:1", 2
+	if counts := classes(s.uploader(t, unlimited).send(t.Context(), all)); counts[""] != 10 {
+		t.Errorf("answers: %v", counts)
+	}
+	if len(s.batches) != 2 || len(s.batches[0]) != 9 || s.batches[1][0] != "3" {
+		t.Errorf("calls: %v", s.batches)
+	}
+}
+
+func TestReturnComesAfterItsSale(t *testing.T) {
+	for document, want := range map[string]order.Key{
+		`{"ShopCode":"S:1","Code":"R1","OriginalCode":"01","TotalMoney":-1}`:  "mall:S%3A1:01",
+		`{"ShopCode":"S1","Code":"R1","OriginalCode":10,"TotalMoney":"-1.5"}`: "mall:S1:10",
+		`{"ShopCode":"S1","Code":"R1","TotalMoney":-1}`:                       "",
+		`{"ShopCode":"S1","Code":"R1","OriginalCode":"01","TotalMoney":1}`:    "",
+	} {
+		if ready, err := prepare([]byte(document)); err != nil || ready.After != want {
+			t.Errorf("%s: after %q, %v", document, ready.After, err)
+		}
 	}
 }
 

@@ -10,14 +10,14 @@ import (
 )
 
 // prepare sends the normalised document as it stands, `ack` and unknown fields included, and finds the order's amount.
-func prepare(document []byte) (body []byte, total string, err error) {
+func prepare(document []byte) (delivery.Prepared, error) {
 	var peek struct {
 		Amount source.AmountText `json:"amount"`
 	}
 	if err := source.Decode(document, &peek); err != nil {
-		return nil, "", err
+		return delivery.Prepared{}, err
 	}
-	return document, peek.Amount.Text, nil
+	return delivery.Prepared{Body: document, Total: peek.Amount.Text}, nil
 }
 
 // sendTo makes one call per order: OKKI takes them one at a time.
