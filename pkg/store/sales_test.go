@@ -52,6 +52,13 @@ func (h *hall) replaying() {
 	h.exec(`update dead_letters set sent_replays = sent_replays + 1, state = 'replaying' where order_key = $1`, h.sale)
 }
 
+// ago lets an hour pass since anything was heard of the sale.
+func (h *hall) ago() {
+	h.Helper()
+	h.exec(`update orders set updated_at = updated_at - interval '61 minutes' where order_key = $1`, h.sale)
+	h.exec(`update deliveries set claimed_at = claimed_at - interval '61 minutes' where order_key = $1`, h.sale)
+}
+
 func (h *hall) validated(n int64, digest string) store.Fact {
 	return validated(h.sale, h.base+n, digest)
 }
@@ -139,6 +146,20 @@ func TestSales(t *testing.T) {
 			h.apply(h.validated(1, "A"), h.parked(1, "A", "mallupload"))
 			h.call(1, "A")
 		}, store.SaleOpen},
+		"nothing heard of it for an hour": {func(h *hall) {
+			h.apply(h.validated(1, "A"))
+			h.settle(1, "A", store.NotTaken)
+			h.ago()
+		}, store.SaleUnknown},
+		"tried again within the hour": {func(h *hall) {
+			h.apply(h.validated(1, "A"))
+			h.ago()
+			h.settle(1, "A", store.NotTaken)
+		}, store.SaleOpen},
+		"parked long ago": {func(h *hall) {
+			h.apply(h.refused(1, "A"))
+			h.ago()
+		}, store.SaleParked},
 		"discarded": {func(h *hall) {
 			h.apply(h.refused(1, "A"))
 			var id int64

@@ -1,6 +1,10 @@
 // Command mallupload carries shop orders to EZR: it reads mall.validated.v1, uploads batches of up to 100 orders of one
 // shop (interface 2030, protocols 4), and publishes what became of each order on deliveries.v1. EZR answers for a batch as
 // a whole; the order that spoils one is found by bisecting and goes to mallupload.dlq.v1, the others are delivered.
+//
+// A return waits while the sale that it takes back is known and not yet delivered, and goes to mallupload.dlq.v1 as
+// sale_parked where the sale lies among the dead letters or was discarded. A return of a sale that nobody knows is sent;
+// that EZR does not know the sale either (2103) is its end only after MAX_ATTEMPTS calls.
 package main
 
 import (
