@@ -157,7 +157,8 @@ func TestSettledReturnOfAParkedSaleIsPublishedAgain(t *testing.T) {
 }
 
 func TestReturnBesideItsSale(t *testing.T) {
-	s := newStand(t, migrated(t), "a").returning()
+	url := migrated(t)
+	s := newStand(t, url, "a").returning()
 	back, sale := message("R1", 9, "return of P1, A"), message("P1", 5, "sale")
 	results := s.Handle(t.Context(), []event.Message{back, sale})
 	wantBusy(t, results[0])
@@ -166,6 +167,7 @@ func TestReturnBesideItsSale(t *testing.T) {
 	delivered(t, s.handle(back))
 
 	// Two that name each other, and one that names itself, wait for nobody.
+	know(t, url, "R4", "validated", "")
 	results = s.Handle(t.Context(), []event.Message{
 		message("R2", 9, "return of R3, A"), message("R3", 9, "return of R2, A"), message("R4", 9, "return of R4, A"),
 	})
