@@ -78,6 +78,8 @@ type job struct {
 	total  string
 	result *worker.Result // nil as long as it is undecided
 
+	mending bool // sent again from the ledger: no record brings it back
+
 	grant  store.Grant
 	parcel Parcel
 	answer Answer
@@ -171,7 +173,7 @@ func (d *Desk) claim(ctx context.Context, open []*job) (granted []*job, deadline
 	intents := make([]store.Intent, len(open))
 	for i, j := range open {
 		intents[i] = store.Intent{OrderKey: j.meta.OrderKey, Revision: j.meta.Revision, Digest: j.meta.Digest, Total: j.total}
-		if j.meta.ReplayJob != "" {
+		if j.meta.ReplayJob != "" || j.mending {
 			// Should we die, the replayed record comes back in no order with newer ones of the main topic.
 			intents[i].Request = d.Keys.Encrypt(j.body, place(j.meta.OrderKey, j.meta.Revision))
 		}
