@@ -46,7 +46,7 @@ judged as (
 		earlier.revision as earlier,
 		coalesce(pending.same_content, false) or coalesce(head.digest = a.digest, false) as maybe_taken,
 		(coalesce(head.digest <> subject.digest, false) or coalesce(late.came, false)
-				or pending.earlier is not null and earlier.request is null)
+				or earlier.request is null and coalesce(pending.other_content, false))
 			and not coalesce(subject.outcome in ('delivered', 'duplicate'), false) as holds_other,
 		coalesce(late.expected or pending.left_open, false) as keep,
 		case
@@ -77,7 +77,8 @@ judged as (
 			max(d.revision) filter (where d.revision > a.revision) as newer,
 			max(d.revision) filter (where d.state <> 'settled' and doubt and d.revision < a.revision and d.digest <> a.digest) as earlier,
 			bool_or(d.lease_until is not null and d.revision < a.revision and d.digest <> a.digest) as left_open,
-			bool_or(doubt) as in_doubt, bool_or(doubt and d.digest = a.digest) as same_content
+			bool_or(doubt) as in_doubt, bool_or(doubt and d.digest = a.digest) as same_content,
+			bool_or(doubt and d.digest <> a.digest) as other_content
 		from deliveries d
 		cross join lateral (select d.doubtful or d.lease_until is not null as doubt) c
 		where d.partner = $1 and d.order_key = a.order_key and d.revision > coalesce(head.revision, 0)
@@ -93,7 +94,7 @@ judged as (
 			case when earlier.request is null then own.outcome else earlier.outcome end as outcome
 	) subject
 	left join lateral (
-		select bool_or(d.claimed_at > clock.now - interval '1 hour') as expected, bool_or(d.takeovers > 0) as came
+		select bool_or(d.claimed_at > clock.now - interval '2 hours') as expected, bool_or(d.takeovers > 0) as came
 		from deliveries d
 		where d.partner = $1 and d.order_key = a.order_key and d.unknowns > 0
 			and d.revision < subject.revision and d.digest <> subject.digest

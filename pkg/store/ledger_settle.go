@@ -16,7 +16,8 @@ import (
 //     come after theirs. In time there is nothing newer. Where the partner had refused that revision, it is in doubt again
 //   - delivered settles the row, and whatever older revision was left open is superseded; a dirty row is in doubt instead,
 //     so that it is sent once more
-//   - refused and conflict settle the row; a later claim of the same revision is a replay
+//   - refused and conflict settle the row; a later claim of the same revision is a replay. A conflict before anything was
+//     delivered leaves the doubt of earlier calls: which content the partner holds is not known
 //   - unknown leaves the row in doubt, not_taken as it was before
 //   - a row that was delivered before keeps that outcome. What it was sent again for stays to be done until it is delivered:
 //     refused leaves it dirty
@@ -59,7 +60,8 @@ written as (
 		case when final then 'settled' when ending in ('unknown', 'delivered') or doubtful then 'unknown' else 'claimed' end,
 		case when mending then prior when final then ending end,
 		case when mending then prior_at when final then now end,
-		case ending when 'unknown' then true when 'not_taken' then doubtful else not final end,
+		case ending when 'unknown' then true when 'not_taken' then doubtful
+			when 'conflict' then doubtful and before = 0 and not mending else not final end,
 		unknowns + (ending = 'unknown')::int,
 		mending and final and ending <> 'delivered',
 		case when final and (ending = 'delivered' or not mending) then null
@@ -126,7 +128,7 @@ told as (
 	from found
 	on conflict do nothing
 )
-select f.ours, f.dirty and f.ending = 'delivered', coalesce(w.outcome, ''), coalesce(w.other_revision, 0), coalesce(w.digest, ''), coalesce(w.code, ''),
+select f.ours, f.dirty and f.ending = 'delivered', case when f.final then coalesce(w.outcome, '') else '' end, coalesce(w.other_revision, 0), coalesce(w.digest, ''), coalesce(w.code, ''),
 	coalesce(w.total::text, ''), coalesce(w.attempts, 0), coalesce(w.settled_at, f.now), coalesce(w.took_ms, 0)
 from found f
 left join written w on w.order_key = f.order_key
