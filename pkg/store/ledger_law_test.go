@@ -76,7 +76,7 @@ func (w *world) pick(t *rapid.T, fits func(h *hand) bool) int {
 
 func (w *world) claimRevision(t *rapid.T, i int, r order.Revision) store.Grant {
 	in := store.Intent{OrderKey: w.key, Revision: r, Digest: w.digest(r)}
-	if i == mending {
+	if _, replay := w.told[r]; replay || i == mending {
 		in.Request = sealed(r)
 	}
 	grants, err := w.ledger(i).Claim(w.Context(), []store.Intent{in})
