@@ -18,7 +18,8 @@ import (
 //	busy        another owner's lease on the order lives, whatever the revision
 //	superseded  a newer revision was delivered, is on its way or is in doubt
 //	unsettled   an older revision with other content is in doubt, and what was sent is at hand: it has to be resolved first.
-//	            Of several (with equal content) the newest is: the others go with it
+//	            Of several (with equal content) the newest is: the others go with it. Not after a call with the present
+//	            content may have been taken: an older one would come after it
 //	busy        the same, but what was sent is not at hand: its record was never committed and comes back to its worker.
 //	            After an hour it does not block the order any longer
 //	duplicate   the newest delivered content is the same, and nothing is in doubt since
@@ -76,6 +77,7 @@ judged as (
 		select bool_or(d.lease_until > clock.now and d.owner <> $2) as busy,
 			max(d.revision) filter (where d.revision > a.revision) as newer,
 			max(d.revision) filter (where d.state <> 'settled' and doubt and d.revision < a.revision and d.digest <> a.digest) as earlier,
+			max(d.revision) filter (where doubt and d.revision <= a.revision and d.digest = a.digest) as same,
 			bool_or(d.lease_until is not null and d.revision < a.revision and d.digest <> a.digest) as left_open,
 			bool_or(doubt) as in_doubt, bool_or(doubt and d.digest = a.digest) as same_content,
 			bool_or(doubt and d.digest <> a.digest) as other_content
@@ -86,7 +88,8 @@ judged as (
 	) pending on true
 	left join lateral (
 		select d.revision, d.digest, d.request, d.claimed_at, d.outcome from deliveries d
-		where d.partner = $1 and d.order_key = a.order_key and d.revision = pending.earlier limit 1
+		where d.partner = $1 and d.order_key = a.order_key and d.revision = pending.earlier
+			and d.revision > coalesce(pending.same, 0) limit 1
 	) earlier on true
 	cross join lateral (
 		select case when earlier.request is null then a.revision else earlier.revision end as revision,

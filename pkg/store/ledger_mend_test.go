@@ -87,6 +87,16 @@ func TestExistsMayMeanWhatALateCallBrought(t *testing.T) {
 	}
 }
 
+func TestAnOlderDoubtIsNotResolvedAfterTheNewerOneMayHaveBeenTaken(t *testing.T) {
+	k := openBook(t)
+	frozen := k.call(k.a, 5, "A")
+	k.expire()
+	k.exec("update deliveries set claimed_at = now() - interval '61 minutes'")
+	k.settle(k.b, 6, k.call(k.b, 6, "B").Attempt, store.Unknown)
+	k.settle(k.a, 5, frozen.Attempt, store.Unknown) // leaves its request
+	k.deliver(k.b, 6, "B")
+}
+
 func TestAMenderDiesAndTheNextOneGoesOn(t *testing.T) {
 	k := openBook(t)
 	soil(k)

@@ -220,4 +220,3 @@ func (w *world) mend(t *rapid.T) bool {
 	}
 	return false
 }
-
