@@ -92,6 +92,8 @@ type job struct {
 	held   error          // why no call may be made yet, or ever; nil: it may
 	result *worker.Result // nil as long as it is undecided
 
+	mending bool // sent again from the ledger: no record brings it back
+
 	grant  store.Grant
 	parcel Parcel
 	answer Answer
@@ -192,7 +194,7 @@ func (d *Desk) claim(ctx context.Context, open []*job) (granted []*job, deadline
 			OrderKey: j.meta.OrderKey, Revision: j.meta.Revision, Digest: j.meta.Digest, Total: j.ready.Total,
 			Newer: j.in.Newer, Held: j.held != nil,
 		}
-		if j.meta.ReplayJob != "" {
+		if j.meta.ReplayJob != "" || j.mending {
 			// Should we die, the replayed record comes back in no order with newer ones of the main topic.
 			intents[i].Request = d.Keys.Encrypt(j.ready.Body, place(j.meta.OrderKey, j.meta.Revision))
 		}

@@ -8,6 +8,7 @@ import (
 type Metrics struct {
 	answers *prometheus.CounterVec
 	took    prometheus.Histogram
+	dirty   prometheus.Gauge
 }
 
 // NewMetrics makes and registers the metrics of one partner.
@@ -23,7 +24,11 @@ func NewMetrics(registry prometheus.Registerer, partner string) *Metrics {
 			Help: "Time of a partner's call, counted once per order sent.",
 		}),
 	}
-	registry.MustRegister(m.answers, m.took)
+	m.dirty = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "orderflow_ledger_dirty_rows", ConstLabels: labels,
+		Help: "Orders whose newest delivered content a late call may have overwritten at the partner, of all instances together.",
+	})
+	registry.MustRegister(m.answers, m.took, m.dirty)
 	return m
 }
 

@@ -27,7 +27,7 @@ func (d *Desk) settle(ctx context.Context, sent []*job) {
 			OrderKey: j.meta.OrderKey, Revision: j.parcel.Revision, Attempt: j.parcel.Attempt,
 			Ending: d.ending(j.parcel, j.answer), Code: j.answer.code(), Took: j.answer.Took,
 		}
-		if settlements[i].Ending == store.Unknown {
+		if ended := settlements[i].Ending; ended == store.Unknown || ended == store.Delivered && j.grant.Keep {
 			settlements[i].Request = d.Keys.Encrypt(j.parcel.Body, place(j.meta.OrderKey, j.parcel.Revision))
 		}
 	}
@@ -71,9 +71,11 @@ func (d *Desk) decide(j *job, ended store.Ending, settled store.Settled) {
 		}
 		return
 	}
+	if settled.Delivery.Outcome != "" {
+		d.publish(j, settled.Delivery, true) // also of what was delivered once and is refused when it is sent again
+		return
+	}
 	switch ended {
-	case store.Delivered:
-		d.publish(j, settled.Delivery, true)
 	case store.Refused:
 		j.fail(&worker.PermanentError{Code: worker.PartnerRejected, Detail: j.answer.code(), Err: j.answer.Err})
 		j.result.Answered = true

@@ -76,8 +76,11 @@ type Grant struct {
 	// HoldsOther says that the partner took this order with another content before: its "exists already" means that one,
 	// whatever an unknown call may have done.
 	HoldsOther bool
-	Delivery   event.Delivery // for Done
-	Earlier    *Earlier       // for Unsettled
+	// Keep says that a late call of an older revision may come and overwrite what is sent now: a Delivered settlement
+	// shall leave its Request, so that it can be sent again.
+	Keep     bool
+	Delivery event.Delivery // for Done
+	Earlier  *Earlier       // for Unsettled
 }
 
 // Earlier is an older revision whose call ended with an unknown outcome; it is claimed for the caller.
@@ -108,13 +111,13 @@ type Settlement struct {
 	Ending   Ending
 	Code     string // the partner's own code
 	Took     time.Duration
-	Request  []byte // encrypted; with Unknown, so that it can be resolved by whoever comes next
+	Request  []byte // encrypted; with Unknown, so that it can be resolved by whoever comes next, and where Grant.Keep asks for it
 }
 
 // Settled answers a Settlement.
 type Settled struct {
 	Status   Status
-	Delivery event.Delivery // to be published, where a delivery was Kept
+	Delivery event.Delivery // to be published, where a delivery was Kept, now or before: an outcome once told stays
 }
 
 // Status is what became of a settlement.
@@ -129,6 +132,12 @@ const (
 
 // callShare of the lease is left for calls; the rest covers a request that is under way when it ends.
 const callShare = 0.45
+
+// keptFor is how long a settled row's request is kept for a late call: what a frozen worker is expected to come back in.
+const keptFor = `interval '1 hour'`
+
+// wasDelivered tells of a row that it ended as delivered, even if it is being sent once more.
+const wasDelivered = `coalesce(d.outcome in ('delivered', 'duplicate'), false)`
 
 // locks takes the locks of a batch of orders until the end of its transaction. Their numbers must be sorted.
 const lockOrders = `select pg_advisory_xact_lock(n) from unnest($1::bigint[]) as n`

@@ -18,7 +18,8 @@ import (
 //	busy        another owner's lease on the order lives, whatever the revision
 //	superseded  a newer revision was delivered, is on its way or is in doubt
 //	unsettled   an older revision with other content is in doubt, and what was sent is at hand: it has to be resolved first.
-//	            Of several (with equal content) the newest is: the others go with it
+//	            Of several (with equal content) the newest is: the others go with it. Not after a call with the present
+//	            content may have been taken: an older one would come after it
 //	busy        the same, but what was sent is not at hand: its record was never committed and comes back to its worker.
 //	            After an hour it does not block the order any longer
 //	superseded  the caller has a newer revision at hand, and nothing is in doubt. Should that one be refused, this one stays
@@ -32,6 +33,9 @@ import (
 //
 // A row in doubt is one that says so, or whose lease ran out, or that this owner left behind. A superseded row stays in
 // doubt until something newer is delivered: what the partner holds is not known before.
+//
+// A row that was delivered and is sent once more keeps its outcome meanwhile, and whatever becomes of that call. For what a
+// late call of another content may overwrite, the grant tells the caller to leave its request with the settlement.
 const claim = `
 with asked as (
 	select order_key, revision, digest, nullif(total, '')::numeric as total, request, newer, held, place
@@ -45,10 +49,13 @@ judged as (
 		own.took_ms as own_took_ms, head.revision as head, greatest(head.revision, pending.newer, a.newer) as newest,
 		earlier.revision as earlier,
 		coalesce(pending.same_content, false) or coalesce(head.digest = a.digest, false) as maybe_taken,
-		coalesce(head.digest <> case when earlier.request is null then a.digest else earlier.digest end, false) as holds_other,
+		(coalesce(head.digest <> subject.digest, false) or coalesce(late.came, false)
+				or earlier.request is null and coalesce(pending.other_content, false))
+			and not coalesce(subject.outcome in ('delivered', 'duplicate'), false) as holds_other,
+		coalesce(late.expected or pending.left_open, false) as keep,
 		case
 			` + ledgerOff + `
-			when own.outcome in ('delivered', 'duplicate', 'superseded')
+			when own.state = 'settled' and own.outcome in ('delivered', 'duplicate', 'superseded')
 				and not (own.dirty and own.revision = head.revision and pending.newer is null) then 'settled'
 			when pending.busy then 'busy'
 			` + revisionGuard + `
@@ -67,31 +74,51 @@ judged as (
 	) own on true
 	left join lateral (
 		select d.revision, d.digest, d.dirty from deliveries d
-		where d.partner = $1 and d.order_key = a.order_key and d.outcome in ('delivered', 'duplicate')
+		where d.partner = $1 and d.order_key = a.order_key and d.state = 'settled'
+			and d.outcome in ('delivered', 'duplicate')
 		order by d.revision desc limit 1
 	) head on true
 	left join lateral (
 		select bool_or(d.lease_until > clock.now and d.owner <> $2) as busy,
 			max(d.revision) filter (where d.revision > a.revision) as newer,
 			max(d.revision) filter (where d.state <> 'settled' and doubt and d.revision < a.revision and d.digest <> a.digest) as earlier,
-			bool_or(doubt) as in_doubt, bool_or(doubt and d.digest = a.digest) as same_content
+			max(d.revision) filter (where doubt and d.revision <= a.revision and d.digest = a.digest) as same,
+			bool_or(d.lease_until is not null and d.revision < a.revision and d.digest <> a.digest) as left_open,
+			bool_or(doubt) as in_doubt, bool_or(doubt and d.digest = a.digest) as same_content,
+			bool_or(doubt and d.digest <> a.digest) as other_content
 		from deliveries d
 		cross join lateral (select d.doubtful or d.lease_until is not null as doubt) c
 		where d.partner = $1 and d.order_key = a.order_key and d.revision > coalesce(head.revision, 0)
 			and (d.state <> 'settled' or d.doubtful)
 	) pending on true
 	left join lateral (
-		select d.revision, d.digest, d.request, d.claimed_at from deliveries d
-		where d.partner = $1 and d.order_key = a.order_key and d.revision = pending.earlier limit 1
+		select d.revision, d.digest, d.request, d.claimed_at, d.outcome from deliveries d
+		where d.partner = $1 and d.order_key = a.order_key and d.revision = pending.earlier
+			and d.revision > coalesce(pending.same, 0) limit 1
 	) earlier on true
+	cross join lateral (
+		select case when earlier.request is null then a.revision else earlier.revision end as revision,
+			case when earlier.request is null then a.digest else earlier.digest end as digest,
+			case when earlier.request is null then own.outcome else earlier.outcome end as outcome
+	) subject
+	left join lateral (
+		select bool_or(d.claimed_at > clock.now - interval '2 hours') as expected, bool_or(d.takeovers > 0) as came
+		from deliveries d
+		where d.partner = $1 and d.order_key = a.order_key and d.unknowns > 0
+			and d.revision < subject.revision and d.digest <> subject.digest
+	) late on true
 ),
 called as (
 	insert into deliveries as d (partner, order_key, revision, digest, total, state, owner, lease_until, attempts, request, claimed_at)
 	select $1, order_key, revision, digest, total, 'claimed', $2, now + $9, 1, request, now
 	from judged where verdict = 'call'
 	on conflict (partner, order_key, revision) do update set
-		digest = excluded.digest, total = excluded.total, state = 'claimed', outcome = null, other_revision = null, code = '',
-		owner = excluded.owner, lease_until = excluded.lease_until, claimed_at = excluded.claimed_at, settled_at = null,
+		digest = excluded.digest, total = excluded.total, state = 'claimed',
+		outcome = case when ` + wasDelivered + ` then d.outcome end,
+		other_revision = case when ` + wasDelivered + ` then d.other_revision end,
+		code = case when ` + wasDelivered + ` then d.code else '' end,
+		settled_at = case when ` + wasDelivered + ` then d.settled_at end,
+		owner = excluded.owner, lease_until = excluded.lease_until, claimed_at = excluded.claimed_at,
 		attempts = d.attempts + 1, unknowns = d.unknowns + (d.lease_until is not null)::int,
 		doubtful = d.doubtful or d.lease_until is not null or d.dirty, dirty = false,
 		request = coalesce(excluded.request, d.request)
@@ -109,8 +136,15 @@ closed as (
 	select $1, order_key, revision, digest, total, 'settled', verdict, case verdict when 'duplicate' then head else newest end, $2, now, now
 	from judged where verdict in ('superseded', 'duplicate')
 	on conflict (partner, order_key, revision) do update set
-		state = 'settled', outcome = excluded.outcome, other_revision = excluded.other_revision, code = '', owner = excluded.owner,
-		lease_until = null, doubtful = d.doubtful or d.lease_until is not null, request = null, settled_at = excluded.settled_at
+		state = 'settled', owner = excluded.owner, lease_until = null, doubtful = d.doubtful or d.lease_until is not null,
+		unknowns = d.unknowns + (d.lease_until is not null)::int,
+		outcome = case when ` + wasDelivered + ` then d.outcome else excluded.outcome end,
+		other_revision = case when ` + wasDelivered + ` then d.other_revision else excluded.other_revision end,
+		code = case when ` + wasDelivered + ` then d.code else '' end,
+		settled_at = case when ` + wasDelivered + ` then d.settled_at else excluded.settled_at end,
+		dirty = ` + wasDelivered + `,
+		request = case when ` + wasDelivered + ` then d.request end,
+		keep_until = case when ` + wasDelivered + ` and d.request is not null then coalesce(d.keep_until, now() + ` + keptFor + `) end
 	returning order_key, revision, outcome, other_revision, code, total, attempts, settled_at, took_ms
 ),
 died as (
@@ -125,7 +159,7 @@ told as (
 	from (select order_key, revision, attempts from called union all select order_key, revision, attempts from resolving) c, clock
 	on conflict do nothing
 )
-select j.verdict, j.maybe_taken, j.holds_other, coalesce(c.attempts, r.attempts, 0), r.revision, r.digest, r.request,
+select j.verdict, j.maybe_taken, j.holds_other, j.keep, coalesce(c.attempts, r.attempts, 0), r.revision, r.digest, r.request,
 	coalesce(s.outcome, j.own_outcome, ''), coalesce(s.other_revision, j.own_other, 0), coalesce(s.code, j.own_code, ''),
 	coalesce(case when s.order_key is null then j.own_total else s.total end::text, ''),
 	coalesce(s.attempts, j.own_attempts, 0), coalesce(s.settled_at, j.own_settled_at, j.now), coalesce(s.took_ms, j.own_took_ms, 0)
@@ -191,7 +225,7 @@ func scanGrant(rows pgx.Rows) (Grant, error) {
 		delivery          = &g.Delivery
 		attempts, earlyAt int
 	)
-	err := rows.Scan(&verdict, &g.MaybeTaken, &g.HoldsOther, &earlyAt, &earlier, &digest, &request,
+	err := rows.Scan(&verdict, &g.MaybeTaken, &g.HoldsOther, &g.Keep, &earlyAt, &earlier, &digest, &request,
 		&outcome, &delivery.Other, &delivery.Code, &delivery.Total, &attempts, &delivery.At, &delivery.TookMS)
 	if err != nil {
 		return Grant{}, err

@@ -42,6 +42,7 @@ func run(ctx context.Context, p *boot.Process, cfg settings) error {
 	}
 	defer stop()
 	desk.Prepare, desk.Send = prepare, newUploader(client, cfg.Limits).send
+	defer desk.StartMending(ctx, p.Log)()
 	w := worker.Worker{
 		Service: service, Topics: []string{event.Validated(order.Mall)}, Handle: desk.Handle,
 		GroupBy: shop, MaxBatch: ezr.MaxBatch, Linger: cfg.Limits.Linger, InFlight: cfg.Limits.inFlight(), Timeout: handleTimeout,

@@ -37,11 +37,12 @@ func shop(m event.Message) string {
 	return code
 }
 
-// uploader sends batches to EZR within its rate. The worker bounds how many are in flight; the calls of one batch follow
-// each other.
+// uploader sends batches to EZR within its rate. As many are in flight as there are slots: the worker keeps to that by
+// itself, and what is sent again beside it takes a slot as well. The calls of one batch follow each other.
 type uploader struct {
 	client *ezr.Client
 	rate   *rate.Limiter
+	slots  chan struct{}
 }
 
 func newUploader(client *ezr.Client, l limits) *uploader {
@@ -49,7 +50,7 @@ func newUploader(client *ezr.Client, l limits) *uploader {
 	if share := l.rate(); share > 0 {
 		limit = rate.Limit(share)
 	}
-	return &uploader{client, rate.NewLimiter(limit, max(1, int(l.rate())))}
+	return &uploader{client, rate.NewLimiter(limit, max(1, int(l.rate()))), make(chan struct{}, l.inFlight())}
 }
 
 // send uploads the parcels together. A batch whose outcome nobody knows comes back as it was; the worker halves it when
@@ -57,6 +58,12 @@ func newUploader(client *ezr.Client, l limits) *uploader {
 // sale, the batch around it would have to be bisected.
 func (u *uploader) send(ctx context.Context, parcels []delivery.Parcel) []delivery.Answer {
 	b := &batch{uploader: u, parcels: parcels, answers: make([]delivery.Answer, len(parcels))}
+	select {
+	case u.slots <- struct{}{}:
+		defer func() { <-u.slots }()
+	case <-ctx.Done():
+		b.stopped = &partner.Error{Class: partner.NotTaken, Code: "slots", Err: ctx.Err()}
+	}
 	var together, alone []int
 	for i, parcel := range parcels {
 		if parcel.After != "" && parcel.Attempt > 1 && !parcel.MaybeTaken {

@@ -46,6 +46,7 @@ func run(ctx context.Context, p *boot.Process, cfg settings) error {
 	}
 	defer stop()
 	desk.Prepare, desk.Send = prepare, sendTo(client)
+	defer desk.StartMending(ctx, p.Log)()
 	w := worker.Worker{
 		Service: service, Topics: []string{event.Validated(order.ICBU)}, Handle: desk.Handle,
 		MaxBatch: 1, InFlight: min(inFlight, cfg.Worker.Lanes), Timeout: handleTimeout,
