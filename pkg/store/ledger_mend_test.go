@@ -44,6 +44,9 @@ func TestALateCallOfARevisionClosedByTheSameProcess(t *testing.T) {
 	if got := k.text("select string_agg(revision::text, ' ') from deliveries where dirty and mend_after is not null"); got != "6" {
 		t.Errorf("dirty: %q", got)
 	}
+	if got := k.text("select takeovers::text from deliveries where revision = 5"); got != "1" {
+		t.Errorf("%s takeovers counted", got)
+	}
 }
 
 func TestInTimeForItsOwnRowButLateForANewerOne(t *testing.T) {
