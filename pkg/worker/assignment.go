@@ -30,7 +30,7 @@ func (s *schedule) remove(at place, now time.Time) (last position, dirty bool) {
 }
 
 // closable tells how many records of the partition's queue are worth finishing: those up to the last one that is done or
-// runs, unless one before it waits in backoff, for that gap stays open.
+// runs, unless one before it waits in backoff or for the guard, for that gap stays open.
 func (s *schedule) closable(p *partition) int {
 	count := 0
 	for i, r := range p.queue {
@@ -39,7 +39,7 @@ func (s *schedule) closable(p *partition) int {
 			continue
 		}
 		switch l := s.lanes[r.key]; {
-		case r.dropped || l.state == laneWaiting:
+		case r.dropped || l.state == laneWaiting || l.state == laneParked:
 			return count
 		case l.state == laneRunning && l.queue[0] == r:
 			count = i + 1
@@ -73,6 +73,11 @@ func (s *schedule) skipDropped(l *lane, now time.Time) {
 		return
 	}
 	s.unlist(l) // and with the head goes the wait that it caused
+	s.passDropped(l, now)
+}
+
+// passDropped moves a lane that is listed nowhere on to its first record that is still wanted.
+func (s *schedule) passDropped(l *lane, now time.Time) {
 	for len(l.queue) > 0 && l.queue[0].dropped {
 		l.pop()
 	}

@@ -78,6 +78,7 @@ func (l *loop) invoke(ctx context.Context, in []event.Message) (results []Result
 func (l *loop) called(c *call, results []Result, crash *fault, now time.Time) {
 	if c.forsaken {
 		l.hung--
+		c.records[0].hanging = false
 		return
 	}
 	c.settling = true
@@ -102,7 +103,11 @@ func (l *loop) called(c *call, results []Result, crash *fault, now time.Time) {
 			l.lanes.retry(r, now, now) // no verdict: another worker, or this one, tries again
 			continue
 		}
+		before := r.history
 		switch d := l.policy.judge(r, err, shared, spread, now); {
+		case l.withhold(r, d, now):
+			r.tries, r.counted = before.tries, before.counted
+			l.metrics.record(r.message.Topic, outcomeRetry)
 		case d.again:
 			l.metrics.record(r.message.Topic, outcomeRetry)
 			again = append(again, retry{r, d.due})
@@ -174,6 +179,8 @@ func (l *loop) blame(c *call, f *fault, now time.Time) {
 			l.lanes.cohorts++
 			r.cohort = l.lanes.cohorts
 			l.lanes.retry(r, now, now)
+		case l.withhold(r, decision{fault: f}, now):
+			l.metrics.record(r.message.Topic, outcomeRetry)
 		default:
 			r.tries++
 			r.last = now
@@ -220,6 +227,7 @@ func (l *loop) forsake(c *call, now time.Time) {
 		l.stop(fmt.Errorf("%d handlers hang", l.hung))
 	}
 	l.endProbe(c, now)
+	c.records[0].hanging = len(c.records) == 1
 	l.blame(c, hung(l.Timeout), now)
 }
 
@@ -230,8 +238,7 @@ type settlement struct {
 	out     []event.Message
 }
 
-// add takes a finished record with its outputs and, if it has a fault, its letter. A guard that holds letters back when
-// too many would be written belongs here, before the letter is made.
+// add takes a finished record with its outputs and, if it has a fault, its letter.
 func (s *settlement) add(l *loop, r *record, f *fault, out []event.Message) {
 	s.records = append(s.records, r)
 	s.faults = append(s.faults, f)

@@ -12,8 +12,8 @@ import (
 	"orderflow/pkg/event"
 )
 
-// batches remembers the calls of a batch handler, by the shop that the key begins with.
-type batches struct {
+// batchCalls remembers the calls of a batch handler, by the shop that the key begins with.
+type batchCalls struct {
 	mu    sync.Mutex
 	calls map[string][][]string
 }
@@ -28,9 +28,9 @@ func shops(n int) (in []event.Message) {
 	return in
 }
 
-// inBatches turns a worker into one that calls fails for each batch, and takes it where that gives no error.
-func inBatches(b *bubble, fails func(shop string, call int, keys []string) error) *batches {
-	seen := &batches{calls: map[string][][]string{}}
+// callsOf turns a worker into one that calls fails for each batch, and takes it where that gives no error.
+func callsOf(b *bubble, fails func(shop string, call int, keys []string) error) *batchCalls {
+	seen := &batchCalls{calls: map[string][][]string{}}
 	b.worker.MaxBatch, b.worker.Linger = 100, 100*time.Millisecond
 	b.worker.GroupBy = func(m event.Message) string { return m.Key[5:6] }
 	b.worker.Handle = func(_ context.Context, in []event.Message) []Result {
@@ -56,7 +56,7 @@ func inBatches(b *bubble, fails func(shop string, call int, keys []string) error
 	return seen
 }
 
-func (s *batches) of(shop string) [][]string {
+func (s *batchCalls) of(shop string) [][]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls[shop]
@@ -65,9 +65,9 @@ func (s *batches) of(shop string) [][]string {
 // The partner may have taken a batch whose outcome nobody knows: only the identical one tells. New orders of its shop do
 // not join it.
 func TestBatchThatFailedAsAWholeIsTriedAgainAsItWas(t *testing.T) {
-	var seen *batches
+	var seen *batchCalls
 	inBubble(t, shops(20), func(b *bubble) Handler {
-		seen = inBatches(b, func(shop string, call int, _ []string) error {
+		seen = callsOf(b, func(shop string, call int, _ []string) error {
 			if shop == "A" && call <= 3 {
 				return errors.New("500")
 			}
@@ -95,10 +95,10 @@ func TestBatchThatFailedAsAWholeIsTriedAgainAsItWas(t *testing.T) {
 
 // An order that makes every batch fail which holds it is found, and only it is given up, however few attempts are allowed.
 func TestCulpritOfABatchIsFoundByHalving(t *testing.T) {
-	var seen *batches
+	var seen *batchCalls
 	inBubble(t, shops(26), func(b *bubble) Handler {
 		b.worker.Settings.MaxAttempts = 2
-		seen = inBatches(b, func(_ string, _ int, keys []string) error {
+		seen = callsOf(b, func(_ string, _ int, keys []string) error {
 			if slices.Contains(keys, "Ak") {
 				return errors.New("500")
 			}

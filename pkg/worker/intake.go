@@ -30,7 +30,7 @@ func (l *loop) poll(ctx context.Context) {
 // wantsMore tells whether to read on. With enough lanes ready, not polling is better than pausing partitions: what the
 // client has fetched stays at hand. While the gate is closed there is no use in reading, except for something to probe with.
 func (l *loop) wantsMore() bool {
-	return len(l.lanes.lanes) == 0 || l.policy.gate.free() && l.lanes.idle < l.lanes.limits.ready
+	return l.lanes.allParked() || l.policy.gate.free() && l.lanes.idle < l.lanes.limits.ready
 }
 
 // intake takes over what was polled.
@@ -67,6 +67,6 @@ func (l *loop) take(p *partition, kafka *kgo.Record, now time.Time) {
 	for _, h := range kafka.Headers {
 		r.size += len(h.Key) + len(h.Value)
 	}
-	r.key, r.revision = laneKey(r.message), r.message.Revision()
+	r.key, r.revision, r.source = laneKey(r.message), r.message.Revision(), guardedSource(l.Service, r.message)
 	l.lanes.add(p, r, now)
 }

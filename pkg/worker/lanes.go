@@ -35,6 +35,8 @@ type schedule struct {
 	running    int    // lanes in a call
 	turn       uint64 // counts tries, for the rotation of probes
 	cohorts    uint64 // number of the newest cohort
+
+	parked map[string]map[*lane]bool // by source that the guard holds: lanes that wait for the end of the hold
 }
 
 type laneState int
@@ -43,6 +45,7 @@ const (
 	laneReady laneState = iota
 	laneRunning
 	laneWaiting
+	laneParked
 )
 
 // lane holds the records of one order key, the oldest first. While the lane runs, its first record is in a call.
@@ -73,6 +76,7 @@ func newSchedule(l limits, maxBatch int, linger time.Duration, groupBy func(even
 	return &schedule{
 		limits: l, maxBatch: maxBatch, linger: linger, groupBy: groupBy,
 		partitions: map[place]*partition{}, lanes: map[string]*lane{}, ready: map[group]*bucket{},
+		parked: map[string]map[*lane]bool{},
 	}
 }
 
@@ -142,7 +146,7 @@ func (s *schedule) sendAt(b *bucket) time.Time {
 func (s *schedule) probe() []*record {
 	var chosen *lane
 	for _, l := range s.lanes {
-		if l.state != laneRunning && (chosen == nil || l.tried < chosen.tried) {
+		if l.state != laneRunning && l.state != laneParked && (chosen == nil || l.tried < chosen.tried) {
 			chosen = l
 		}
 	}
@@ -186,7 +190,7 @@ func (s *schedule) retry(r *record, due, now time.Time) {
 	l := s.lanes[r.key]
 	s.running--
 	r.part.running--
-	if !due.After(now) {
+	if !due.After(now) || s.parked[r.source] != nil { // a probe would take a lane in backoff
 		s.makeReady(l, now)
 		return
 	}
@@ -253,6 +257,9 @@ func (l *lane) newer() order.Revision {
 }
 
 func (s *schedule) makeReady(l *lane, now time.Time) {
+	if s.park(l, now) {
+		return
+	}
 	head := l.queue[0]
 	g := group{cohort: head.cohort}
 	if s.groupBy != nil {
@@ -268,10 +275,14 @@ func (s *schedule) makeReady(l *lane, now time.Time) {
 	s.idle++
 }
 
-// unlist takes a lane that does not run out of the ready or the waiting ones.
+// unlist takes a lane that does not run out of the ready, the waiting or the parked ones.
 func (s *schedule) unlist(l *lane) {
 	if l.state == laneWaiting {
 		heap.Remove(&s.waiting, l.at)
+		return
+	}
+	if l.state == laneParked {
+		delete(s.parked[l.queue[0].source], l)
 		return
 	}
 	s.idle--

@@ -63,6 +63,9 @@ func (b *board) poll(t *rapid.T) {
 			b.log[at] = append(b.log[at], event.Message{Topic: at.topic, Partition: at.partition, Offset: offset, Key: key})
 		}
 		r := &record{message: b.log[at][offset], key: b.log[at][offset].Key, size: rapid.IntRange(0, 90).Draw(t, "size")}
+		if at.topic != "replay" {
+			r.source = r.key[:1]
+		}
 		b.arrival[r] = len(b.arrival)
 		b.s.add(b.s.partitions[at], r, b.now)
 		b.read[at]++

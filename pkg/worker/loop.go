@@ -28,6 +28,8 @@ type loop struct {
 
 	lanes    *schedule
 	policy   policy
+	guard    guard
+	held     map[string]*heldSource // by source
 	calls    map[*call]struct{}
 	overdue  time.Time // when the first call may be overdue
 	hung     int
@@ -50,6 +52,7 @@ func newLoop(w *Worker) *loop {
 		events: make(chan func()), ended: make(chan struct{}), permit: make(chan struct{}, 1), dirty: make(chan struct{}, 1),
 		lanes:  newSchedule(w.limits(), w.MaxBatch, w.Linger, w.GroupBy),
 		policy: policy{settings: w.Settings}, calls: map[*call]struct{}{},
+		guard: newGuard(w.Settings), held: map[string]*heldSource{},
 		commits: make(chan struct{}, 1), lost: map[place]bool{},
 	}
 	l.work, l.abandon = context.WithCancelCause(context.Background())
@@ -113,6 +116,9 @@ func (l *loop) run(ctx context.Context) error {
 	helpers.Wait()
 	l.endCommits()
 	l.Process.Health.Set(conditionGroup, errNotJoined)
+	for source := range l.held {
+		hideHold(l.Process, l.metrics, source)
+	}
 	return l.failure
 }
 
@@ -152,6 +158,7 @@ func (l *loop) pump(now time.Time) (wake time.Time) {
 		l.abandon(boot.ErrStopped)
 		return earlier(wake, l.cancelAt.Add(cancelGrace+time.Millisecond))
 	}
+	wake = earlier(wake, l.judgeHeld(now))
 	if l.failure == nil {
 		wake = earlier(wake, l.dispatch(now))
 	}

@@ -22,6 +22,7 @@ type metrics struct {
 	waiting prometheus.Gauge
 	paused  prometheus.Gauge
 	breaker prometheus.Gauge
+	held    *prometheus.GaugeVec // service, source
 	service string
 }
 
@@ -30,7 +31,7 @@ func newMetrics(registry prometheus.Registerer, service string) *metrics {
 	gauge := func(name, help string) prometheus.Gauge {
 		return register(registry, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, label)).WithLabelValues(service)
 	}
-	return &metrics{
+	m := &metrics{
 		service: service,
 		records: register(registry, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "orderflow_worker_records_total", Help: "Records by what became of them; a retry is not final.",
@@ -46,7 +47,14 @@ func newMetrics(registry prometheus.Registerer, service string) *metrics {
 		waiting: gauge("orderflow_worker_lanes_waiting", "Order keys waiting in backoff."),
 		paused:  gauge("orderflow_worker_partitions_paused", "Partitions not fetched, for they hold too much."),
 		breaker: gauge("orderflow_worker_breaker_open", "1 while the breaker lets only probes through."),
+		held: register(registry, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "orderflow_dead_letter_guard_held", Help: "1 while a source's live records wait, for too many would be dead letters.",
+		}, []string{"service", "source"})),
 	}
+	for _, source := range guardedSources() {
+		m.held.WithLabelValues(service, source).Set(0)
+	}
+	return m
 }
 
 func (m *metrics) record(topic, outcome string) {

@@ -26,6 +26,8 @@ type bubble struct {
 	client *kgo.Client
 	began  time.Time
 	worker *Worker
+	end    func() // stops the worker
+	change func(*Worker)
 	*journal
 }
 
@@ -41,6 +43,9 @@ func inBubble(t *testing.T, in []event.Message, handle func(b *bubble) Handler, 
 			b.worker.Handle = Each(h)
 		}
 		b.worker.options = options
+		if b.change != nil {
+			b.change(b.worker)
+		}
 		b.began = time.Now()
 		ctx, stop := context.WithCancelCause(context.Background())
 		var wg sync.WaitGroup
@@ -49,9 +54,12 @@ func inBubble(t *testing.T, in []event.Message, handle func(b *bubble) Handler, 
 				t.Errorf("Run: %v", err)
 			}
 		})
+		b.end = func() {
+			stop(boot.ErrStopped)
+			wg.Wait()
+		}
 		test(b)
-		stop(boot.ErrStopped)
-		wg.Wait()
+		b.end()
 	})
 }
 

@@ -20,7 +20,10 @@ type record struct {
 	epoch    int32 // leader epoch, committed beside the offset
 	part     *partition
 	done     bool
-	dropped  bool // left the lanes unfinished: its next owner reads it again
+	dropped  bool      // left the lanes unfinished: its next owner reads it again
+	source   string    // the window of the guard that it belongs to; empty: a replay, which is not guarded
+	mark     guardMark // what the guard wants of it
+	hanging  bool      // its handler was taken for hung and is not back yet
 	history
 }
 

@@ -14,6 +14,9 @@ type Settings struct {
 	Lanes         int           `env:"LANES" envDefault:"256" doc:"order keys in flight at once"`
 	LaneGap       int           `env:"LANE_GAP" envDefault:"10000" doc:"finished records kept beyond a gap before a partition pauses"`
 	RetryAfterMax time.Duration `env:"RETRY_AFTER_MAX" envDefault:"1m" doc:"longest pause that a partner may ask for"`
+
+	DeadLetterRatio float64 `env:"DEAD_LETTER_RATIO" envDefault:"0.5" doc:"share of a source's last live records above which its records wait instead of becoming dead letters; 1: never"`
+	DeadLetterMin   int     `env:"DEAD_LETTER_MIN" envDefault:"50" doc:"last live records of a source, counted by each process, that the share is taken of; with fewer nothing is held"`
 }
 
 // Validate reports every mistake at once.
@@ -31,6 +34,12 @@ func (s *Settings) Validate() error {
 	if s.RetryAfterMax <= 0 {
 		errs = append(errs, errors.New("RETRY_AFTER_MAX: more than 0"))
 	}
+	if !(s.DeadLetterRatio > 0 && s.DeadLetterRatio <= 1) { // NaN is none of both
+		errs = append(errs, errors.New("DEAD_LETTER_RATIO: more than 0, at most 1"))
+	}
+	if s.DeadLetterMin < 1 {
+		errs = append(errs, errors.New("DEAD_LETTER_MIN: at least 1"))
+	}
 	return errors.Join(errs...)
 }
 
@@ -44,6 +53,10 @@ func (s Settings) withDefaults() Settings {
 	fill(&s.MaxAttempts, 10)
 	fill(&s.Lanes, 256)
 	fill(&s.LaneGap, 10000)
+	fill(&s.DeadLetterMin, 50)
+	if s.DeadLetterRatio == 0 {
+		s.DeadLetterRatio = 0.5
+	}
 	if s.RetryAfterMax == 0 {
 		s.RetryAfterMax = time.Minute
 	}

@@ -46,12 +46,13 @@ const (
 // unknown outcome); an error means that this process cannot go on, see Worker.Run.
 func (t *Transactions) Run(ctx context.Context) error {
 	run := transactions{Transactions: t, log: t.Process.Log, metrics: newMetrics(t.Process.Metrics, t.Service)}
+	run.guard, run.held, run.passages = newGuard(t.Settings.withDefaults()), map[string]*heldBatch{}, map[passage]int64{}
 	run.id = t.Service + "-" + t.Settings.Slot
 	if t.Settings.Slot == "" {
 		run.id = t.Service + "-" + rand.Text()
 	}
 	t.Process.Health.Set(conditionGroup, errNotJoined)
-	defer t.Process.Health.Set(conditionGroup, errNotJoined)
+	defer run.end()
 	var slot slotGuard
 	for {
 		err := run.session(ctx)
@@ -70,6 +71,14 @@ func (t *Transactions) Run(ctx context.Context) error {
 	}
 }
 
+// end leaves no condition behind that nobody would clear.
+func (t *transactions) end() {
+	t.Process.Health.Set(conditionGroup, errNotJoined)
+	for source := range t.held {
+		hideHold(t.Process, t.metrics, source)
+	}
+}
+
 // transactions is one run of Transactions.
 type transactions struct {
 	*Transactions
@@ -77,6 +86,10 @@ type transactions struct {
 	metrics  *metrics
 	id       string // transactional id
 	failures int    // in a row, for the backoff
+
+	guard    guard // of committed batches
+	held     map[string]*heldBatch
+	passages map[passage]int64 // last offset that a hold let pass
 }
 
 // fatalError is one that no new session mends.
@@ -112,6 +125,7 @@ func (t *transactions) session(ctx context.Context) error {
 		return &fatalError{fmt.Errorf("make transactional session: %w", err)}
 	}
 	defer leaveSession(session)
+	t.pauseHeld(session.Client())
 	// Asking for the producer id ends what a dead predecessor with this slot left open; until then nobody reads past it.
 	if _, _, err := session.Client().ProducerID(ctx); err != nil {
 		return fmt.Errorf("get producer id: %w", err)
@@ -138,7 +152,8 @@ func leaveSession(session *kgo.GroupTransactSession) {
 
 // batch reads, transforms and writes one batch in one transaction. An error means that the session is of no more use.
 func (t *transactions) batch(ctx context.Context, session *kgo.GroupTransactSession) error {
-	fetches := session.PollRecords(ctx, transactionRecords)
+	t.judgeHeld(ctx, session.Client())
+	fetches := t.poll(ctx, session)
 	if err := t.fetchErrors(ctx, fetches); err != nil {
 		return err
 	}
@@ -161,6 +176,10 @@ func (t *transactions) batch(ctx context.Context, session *kgo.GroupTransactSess
 		t.pause(ctx)
 		return nil
 	}
+	after, stopped := t.weigh(results, began)
+	if len(stopped) > 0 {
+		return t.giveBack(end, session, fetches, stopped, began)
+	}
 	if err := write(end, session, results); err != nil {
 		_, aborted := session.End(end, kgo.TryAbort)
 		return errors.Join(fmt.Errorf("write in transaction: %w", err), aborted)
@@ -174,6 +193,7 @@ func (t *transactions) batch(ctx context.Context, session *kgo.GroupTransactSess
 		return nil
 	}
 	t.failures = 0
+	t.guard = after
 	t.metrics.attempt.Observe(time.Since(began).Seconds())
 	t.count(results)
 	return nil
@@ -183,8 +203,8 @@ func (t *transactions) batch(ctx context.Context, session *kgo.GroupTransactSess
 func (t *transactions) fetchErrors(ctx context.Context, fetches kgo.Fetches) error {
 	var fatal error
 	fetches.EachError(func(topic string, partition int32, err error) {
-		if ctx.Err() != nil {
-			return
+		if ctx.Err() != nil || topic == "" && errors.Is(err, context.DeadlineExceeded) {
+			return // a stop, or the poll ended for the next round of a held source
 		}
 		t.log.Warn("fetch failed", zap.String("topic", topic), zap.Int32("partition", partition), zap.Error(err))
 		if err := fatalFetch(err, t.Settings.Slot); err != nil {

@@ -55,8 +55,7 @@ func (t *transactions) transformAll(fetches kgo.Fetches) ([]transformed, error) 
 	return all, nil
 }
 
-// transform handles one record. A guard that holds letters back when too many would be written belongs between
-// transformAll and write, where the whole batch is known and nothing is written yet.
+// transform handles one record.
 func (t *transactions) transform(in event.Message) (result transformed, err error) {
 	result.in = in
 	defer func() {

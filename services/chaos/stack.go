@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,8 +56,8 @@ type stack struct {
 }
 
 // startStack brings up brokers, database, topics and every service from the binaries in bin, and waits until all are
-// ready. What it returns has to be ended even after an error.
-func startStack(ctx context.Context, root, bin, dir string) (*stack, error) {
+// ready. The settings are set beside those of every run. What it returns has to be ended even after an error.
+func startStack(ctx context.Context, root, bin, dir string, settings map[string]string) (*stack, error) {
 	s := &stack{
 		dir: dir, ports: newPorts(), services: map[string]*child{}, ops: map[string]string{},
 		secrets: sender.Secrets{ICBU: icbuSecrets, Procurement: procurementTokens, Mall: mallApps},
@@ -72,6 +73,7 @@ func startStack(ctx context.Context, root, bin, dir string) (*stack, error) {
 		return s, err
 	}
 	env := s.environment()
+	maps.Copy(env, settings)
 	for _, args := range [][]string{{"migrate"}, {"topics", "apply"}} {
 		if err := s.once(ctx, filepath.Join(bin, "orderctl"), env, args...); err != nil {
 			return s, err

@@ -1,0 +1,191 @@
+package worker
+
+import (
+	"slices"
+	"time"
+)
+
+// guardMark is what the guard wants of a record.
+type guardMark int
+
+const (
+	unmarked guardMark = iota
+	waitsForRound
+	onTrial     // runs in a round: the only records of a held source that are started
+	failedRound // had a bad verdict in a round; if the others passed, it gets its letter and is not counted once more
+)
+
+// heldSource is what the lanes keep of a hold: the records whose letters were not written, and how the round under way goes.
+// They are as many as there were calls under way, for nothing else of the source is started.
+type heldSource struct {
+	records       []*record
+	round         bool
+	failed, total int // of the round
+}
+
+// withhold tells the guard what became of a record. True: no letter may be written of it, or it is on trial and has no
+// verdict; it is back in its lane until the next round. The attempt does not count against it.
+//
+// A round asks the handler again, for nothing else can judge. A partner's refusal has no effect there; its acceptance is
+// the record's delivery, and settled like any other.
+func (l *loop) withhold(r *record, d decision, now time.Time) bool {
+	h := l.held[r.source]
+	switch {
+	case r.source == "" || r.mark == failedRound && h == nil:
+		return false
+	case r.mark == onTrial:
+		return l.tried(h, r, d, now)
+	case d.again:
+		return false
+	case h != nil:
+		if d.fault == nil {
+			return false
+		}
+	case !l.guard.fold(r.source, d.fault != nil):
+		return false
+	default:
+		h = &heldSource{}
+		l.held[r.source] = h
+		l.guard.hold(r.source, now)
+		showHold(l.Process, l.metrics, l.guard.heldError(r.source))
+		l.lanes.hold(r.source, now)
+	}
+	r.mark = waitsForRound
+	h.records = append(h.records, r)
+	l.lanes.retry(r, now, now) // the lane parks
+	return true
+}
+
+// tried takes the verdict over a record on trial.
+func (l *loop) tried(h *heldSource, r *record, d decision, now time.Time) bool {
+	r.mark = waitsForRound
+	if !d.again {
+		h.total++
+		if d.fault == nil {
+			r.mark = unmarked
+			return false
+		}
+		h.failed++
+		r.mark = failedRound
+	}
+	l.lanes.retry(r, now, now)
+	return true
+}
+
+// judgeHeld begins the rounds that are due and ends those whose records all have their verdict, and tells when the next
+// round is due.
+func (l *loop) judgeHeld(now time.Time) (wake time.Time) {
+	if l.stopping {
+		return time.Time{}
+	}
+	for source, h := range l.held {
+		if !h.round && l.guard.due(source, now) {
+			l.beginRound(h, now)
+		}
+		if h.round && !slices.ContainsFunc(h.records, (*record).onTrial) {
+			l.endRound(source, h, now)
+		}
+		if !h.round && l.held[source] == h {
+			wake = earlier(wake, l.guard.holds[source])
+		}
+	}
+	return wake
+}
+
+func (r *record) onTrial() bool { return r.mark == onTrial && !r.dropped }
+
+func (l *loop) beginRound(h *heldSource, now time.Time) {
+	h.round, h.failed, h.total = true, 0, 0
+	h.records = slices.DeleteFunc(h.records, func(r *record) bool { return r.mark == unmarked || r.dropped })
+	for _, r := range h.records {
+		if r.hanging { // a second call of it would hang beside the first
+			h.total++
+			h.failed++
+			r.mark = failedRound
+			continue
+		}
+		r.mark = onTrial
+		l.lanes.unpark(r, now)
+	}
+}
+
+// endRound ends the hold if enough records passed, or if none is left to judge: their partitions went to other workers.
+func (l *loop) endRound(source string, h *heldSource, now time.Time) {
+	h.round = false
+	left := slices.ContainsFunc(h.records, func(r *record) bool { return r.mark != unmarked && !r.dropped })
+	switch {
+	case h.total > 0 && l.guard.passes(h.failed, h.total):
+		l.guard.release(source)
+	case h.total == 0 && !left:
+		l.guard.lift(source)
+	default:
+		l.guard.hold(source, now) // the next round is a minute from now, however long this one took
+		return
+	}
+	delete(l.held, source)
+	showGoOn(l.Process, l.metrics, source, h.failed, h.total)
+	for _, r := range h.records {
+		if r.mark == waitsForRound {
+			r.mark = unmarked
+		}
+	}
+	l.lanes.release(source, now)
+}
+
+// hold parks every lane that waits to start a live record of the source.
+func (s *schedule) hold(source string, now time.Time) {
+	s.parked[source] = map[*lane]bool{}
+	for _, l := range s.lanes {
+		if l.state != laneRunning && l.state != laneParked && l.queue[0].source == source {
+			s.unlist(l)
+			s.makeReady(l, now) // which parks it
+		}
+	}
+}
+
+// park lets a lane wait for the end of a hold, if its head is a live record of a held source. A head whose partition is
+// going away is let go, for its next owner reads it again.
+func (s *schedule) park(l *lane, now time.Time) bool {
+	head := l.queue[0]
+	lanes, held := s.parked[head.source]
+	if !held || head.mark == onTrial {
+		return false
+	}
+	if head.part.revoking {
+		for _, r := range l.queue {
+			if r.part == head.part {
+				r.drop()
+			}
+		}
+		s.passDropped(l, now)
+		return true
+	}
+	l.state = laneParked
+	lanes[l] = true
+	return true
+}
+
+// allParked tells whether there is nothing to start: no lane at all, or only those that wait for the end of a hold.
+func (s *schedule) allParked() bool {
+	count := 0
+	for _, lanes := range s.parked {
+		count += len(lanes)
+	}
+	return count == len(s.lanes)
+}
+
+// unpark starts the head of a parked lane in spite of the hold.
+func (s *schedule) unpark(r *record, now time.Time) {
+	l := s.lanes[r.key]
+	s.unlist(l)
+	s.makeReady(l, now)
+}
+
+// release lets the lanes of a source go on.
+func (s *schedule) release(source string, now time.Time) {
+	lanes := s.parked[source]
+	delete(s.parked, source)
+	for l := range lanes {
+		s.makeReady(l, now)
+	}
+}
