@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -36,6 +37,9 @@ func (s *settings) Validate() error {
 	}
 	if s.Rate <= 0 || s.Rate > 1000 {
 		errs = append(errs, errors.New("RATE: above 0, at most 1000"))
+	}
+	if s.Mutant != "" && !slices.ContainsFunc(allMutants, func(m mutant) bool { return m.tag == s.Mutant }) {
+		errs = append(errs, errors.New("CHAOS_ONLY: no such mutant"))
 	}
 	if s.Outages && s.Mutants {
 		errs = append(errs, errors.New("OUTAGES, MUTANTS: one of them"))
