@@ -31,6 +31,7 @@ type world struct {
 	next    map[string]int // per key: the value whose effect comes next
 	effects int
 	tries   int
+	calls   map[string]int // per record
 }
 
 // draw gives a random number under n; the seed decides all of them, the scheduler their order.
@@ -64,6 +65,7 @@ func (w *world) handle(ctx context.Context, in event.Message) Result {
 	}
 	w.running[in.Key] = true
 	w.tries++
+	w.calls[in.Key+" "+string(in.Value)]++
 	w.mu.Unlock()
 	defer func() {
 		w.mu.Lock()
@@ -118,7 +120,7 @@ func TestLawsUnderRandomFaults(t *testing.T) {
 
 func newWorld(t *testing.T, broker *bustest.Broker, seed uint64) *world {
 	return &world{
-		t: t, broker: broker, random: rand.New(rand.NewPCG(seed, 1)), running: map[string]bool{}, next: map[string]int{},
+		t: t, broker: broker, random: rand.New(rand.NewPCG(seed, 1)), running: map[string]bool{}, next: map[string]int{}, calls: map[string]int{},
 	}
 }
 
@@ -201,6 +203,10 @@ func (w *world) verify(keys, each int) {
 	for _, m := range letters {
 		if !bad(m) {
 			w.t.Errorf("a letter about %s %s, which is not at fault", m.Key, m.Value)
+		}
+		attempts, err := strconv.Atoi(m.Header("dlq-attempts"))
+		if calls := w.calls[m.Key+" "+string(m.Value)]; err != nil || attempts < 1 || attempts > calls {
+			w.t.Errorf("a letter counts %d attempts (%v), its record was in %d calls", attempts, err, calls)
 		}
 	}
 	if len(outputs) != keys*each-1 || len(letters) == 0 {
