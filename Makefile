@@ -12,7 +12,7 @@ run: ## build every service into bin/ and run them all with a broker, a database
 	@go build -o bin/ ./services/...
 	@exec bin/local
 
-test: ## everything: set-up, checks, unit and property tests under -race, fuzzing, journeys on kfake and on a real Kafka
+test: ## everything: set-up, checks, unit and property tests under -race, fuzzing, journeys on kfake and on a real Kafka, a short chaos
 	@deploy/test.sh
 
 check: ## the quick half of test: lint, vet, tidy, each module alone, format, length of files

@@ -47,7 +47,7 @@ type outages struct {
 
 // awayInTurn lets each outside system be away once, under load; true when every law held and every outage was one.
 func awayInTurn(ctx context.Context, cfg settings, root string, out io.Writer) (bool, error) {
-	bin, remove, err := build(ctx, root, "")
+	bin, remove, err := build(ctx, root, cfg.Mutant)
 	if err != nil {
 		return false, err
 	}

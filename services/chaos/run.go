@@ -23,7 +23,7 @@ type settings struct {
 	Drain       time.Duration `env:"CHAOS_DRAIN" envDefault:"4m" doc:"longest wait for the end of everything"`
 	Mutants     bool          `env:"MUTANTS" doc:"1: break each law on purpose instead, and want it caught"`
 	MutantTime  time.Duration `env:"CHAOS_MUTANT" envDefault:"35s" doc:"length of the run of one mutant"`
-	Mutant      string        `env:"CHAOS_ONLY" doc:"with MUTANTS: this one only"`
+	Mutant      string        `env:"CHAOS_ONLY" doc:"with MUTANTS: this one only; with OUTAGES: break this law on purpose"`
 	Outages     bool          `env:"OUTAGES" doc:"1: let OKKI, EZR and PostgreSQL be away for MINUTES each, one after the other, instead"`
 	Report      string        `env:"REPORT" doc:"file that takes the report, too"`
 	Keep        bool          `env:"CHAOS_KEEP" doc:"1: keep logs and journal also of a run that passed"`

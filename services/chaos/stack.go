@@ -36,9 +36,9 @@ var serviceList = []struct {
 
 const (
 	databaseName  = "orderflow"
-	readyWithin   = 90 * time.Second
+	readyWithin   = 3 * time.Minute
 	serviceGrace  = 9 * time.Second
-	migrateWithin = time.Minute
+	migrateWithin = 2 * time.Minute
 )
 
 // stack is the whole pipeline in processes of its own.
