@@ -18,7 +18,7 @@ import (
 const (
 	nodes          = 3
 	clusterID      = "orderflow-chaos-clust0" // 22 characters, as Kafka wants them
-	clusterWithin  = 4 * time.Minute          // a busy machine; nothing waits for it when all is well
+	clusterWithin  = 4 * time.Minute
 	inSyncWithin   = 2 * time.Minute
 	shrinkWithin   = 8 * time.Second
 	askWithin      = 5 * time.Second
