@@ -190,11 +190,17 @@ func machine() string {
 }
 
 func command(cfg settings) string {
-	if cfg.Mutants {
-		return fmt.Sprintf("make chaos MUTANTS=1 SEED=%d RATE=%g", cfg.Seed, cfg.Rate)
+	text := "make chaos"
+	switch {
+	case cfg.Mutants:
+		text += " MUTANTS=1"
+	case cfg.Outages:
+		text += fmt.Sprintf(" OUTAGES=1 MINUTES=%g", cfg.Minutes)
+	default:
+		text += fmt.Sprintf(" MINUTES=%g", cfg.Minutes)
 	}
-	if cfg.Outages {
-		return fmt.Sprintf("make chaos OUTAGES=1 MINUTES=%g SEED=%d RATE=%g", cfg.Minutes, cfg.Seed, cfg.Rate)
+	if text += fmt.Sprintf(" SEED=%d RATE=%g", cfg.Seed, cfg.Rate); cfg.Mutant != "" {
+		text += " CHAOS_ONLY=" + cfg.Mutant
 	}
-	return fmt.Sprintf("make chaos MINUTES=%g SEED=%d RATE=%g", cfg.Minutes, cfg.Seed, cfg.Rate)
+	return text
 }
