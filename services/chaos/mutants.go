@@ -39,14 +39,20 @@ func mutants(ctx context.Context, cfg settings, root string, out io.Writer) (boo
 		if err != nil {
 			return false, err
 		}
-		verdict := strings.Join(laws, "; ")
-		if !slices.Contains(laws, m.law) {
-			caught = false
-			verdict = "**not caught by: " + m.law + "**; " + verdict
-		}
+		verdict, ok := m.verdict(laws)
+		caught = caught && ok
 		fmt.Fprintf(out, "| %s | %s |\n", m.tag, verdict)
 	}
 	return caught, nil
+}
+
+// verdict on the laws that a run of the mutant broke: caught only by the law that it breaks.
+func (m mutant) verdict(laws []string) (text string, caught bool) {
+	text = strings.Join(laws, "; ")
+	if !slices.Contains(laws, m.law) {
+		return "**not caught by: " + m.law + "**; " + text, false
+	}
+	return text, true
 }
 
 // run gives the laws that a run of the mutant breaks.

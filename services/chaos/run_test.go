@@ -30,3 +30,17 @@ func TestSettings(t *testing.T) {
 		})
 	}
 }
+
+// A mutant that nothing catches, or another law only, fails the run.
+func TestMutantNotCaught(t *testing.T) {
+	for _, m := range allMutants {
+		for _, laws := range [][]string{nil, {lawValidated}} {
+			if text, caught := m.verdict(laws); caught || !strings.Contains(text, m.law) {
+				t.Errorf("%s, broken laws %v: %q", m.tag, laws, text)
+			}
+		}
+		if _, caught := m.verdict([]string{lawDrained, m.law}); !caught {
+			t.Errorf("%s is not caught by its law", m.tag)
+		}
+	}
+}
