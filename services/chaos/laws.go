@@ -98,14 +98,10 @@ func newChecker(e *evidence) *checker {
 
 // rule judges all laws.
 func (c *checker) rule() []ruling {
-	rulings := []ruling{c.acceptedIsThere(), c.oneEndState(), c.leftValidateOnce(), c.nothingInvented(), c.inOrder(), c.oneEffect(), c.money(), c.lettersAreTheBad(), c.noLetterOfAnOutage()}
-	if returnsWait {
-		rulings = append(rulings, c.returnsBehindSales())
+	return []ruling{
+		c.acceptedIsThere(), c.oneEndState(), c.leftValidateOnce(), c.nothingInvented(), c.inOrder(), c.oneEffect(), c.money(),
+		c.lettersAreTheBad(), c.noLetterOfAnOutage(), c.returnsBehindSales(), c.mended(),
 	}
-	if dirtyMended {
-		rulings = append(rulings, c.mended())
-	}
-	return rulings
 }
 
 // acceptedIsThere: what a sender was told is accepted stands where its receipt says, byte by byte, and nobody else's

@@ -87,7 +87,7 @@ func (l *load) begin(ctx context.Context) {
 		l.story(func() { l.tell(ctx, a, decentPlan(r)) })
 	case l.refuse && a.source != order.Procurement && r.IntN(60) == 0:
 		l.story(func() { l.refused(ctx, a) })
-	case returnsWait && l.refuse && a.source == order.Mall && r.IntN(60) == 0:
+	case l.refuse && a.source == order.Mall && r.IntN(60) == 0:
 		l.story(func() { l.orphaned(ctx, a) })
 	case a.source == order.Mall && r.IntN(4) == 0:
 		l.batch(ctx, a, r)

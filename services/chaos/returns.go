@@ -8,12 +8,6 @@ import (
 	"orderflow/pkg/order"
 )
 
-// Rules that the pipeline is held to once its workers keep them.
-const (
-	returnsWait = false // a return waits for its sale, and is parked when its sale is
-	dirtyMended = false // a delivery that a late call may have undone is made once more without a push
-)
-
 const saleParked = "sale_parked"
 
 // saleKnownWithin is how long a received sale may be on its way until a return has to wait for it, faults included.

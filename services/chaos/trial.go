@@ -151,7 +151,7 @@ func (t *trial) awaitDrained(ctx context.Context, s *stack, l *load, loaded <-ch
 		if err != nil {
 			return err
 		}
-		if dirtyMended && dirty > 0 {
+		if dirty > 0 {
 			return fmt.Errorf("%d deliveries are to be made once more", dirty)
 		}
 		asking, cancel := context.WithTimeout(ctx, askWithin)
