@@ -21,6 +21,9 @@ import (
 //   - unknown leaves the row in doubt, not_taken as it was before
 //   - a row that was delivered before keeps that outcome. What it was sent again for stays to be done until it is delivered:
 //     refused leaves it dirty
+//
+// Other rows of an order are written by an insert that always conflicts: like a lateral with a limit, it finds them by their
+// keys, whatever the planner thinks of a table that has grown since. An update that joins may read the whole table.
 const settle = `
 with given as (
 	select order_key, revision, attempt, ending, code, took, request, place
@@ -103,17 +106,31 @@ superseded as (
 		dirty = false, mend_after = null, mends = 0, request = null, keep_until = null
 ),
 cleaned as (
-	update deliveries d set dirty = false, mend_after = null, mends = 0
+	insert into deliveries as d (partner, order_key, revision, digest, owner, claimed_at, state)
+	select $1, f.order_key, older.revision, older.digest, $2, f.now, 'claimed'
 	from found f
-	where f.ours and f.final and f.ending = 'delivered' and d.partner = $1 and d.order_key = f.order_key
-		and d.revision < f.revision and d.state = 'settled' and d.mend_after is not null
+	cross join lateral (
+		select d.revision, d.digest from deliveries d
+		where d.partner = $1 and d.order_key = f.order_key and d.revision < f.revision
+			and d.state = 'settled' and d.mend_after is not null
+		limit 1000
+	) older
+	where f.ours and f.final and f.ending = 'delivered'
+	on conflict (partner, order_key, revision) do update set dirty = false, mend_after = null, mends = 0
 ),
 soiled as (
-	update deliveries d set dirty = true, mend_after = coalesce(d.mend_after, f.now)
+	insert into deliveries as d (partner, order_key, revision, digest, owner, claimed_at, state, mend_after)
+	select $1, f.order_key, newer.revision, newer.digest, $2, f.now, 'claimed', f.now
 	from found f
-	where f.ending in ('delivered', 'unknown') and d.partner = $1 and d.order_key = f.order_key
-		and d.revision > f.revision and d.revision >= f.top and d.digest <> f.digest
-		and (d.state <> 'settled' or d.outcome in ('delivered', 'duplicate'))
+	cross join lateral (
+		select d.revision, d.digest from deliveries d
+		where d.partner = $1 and d.order_key = f.order_key and d.revision > f.revision and d.revision >= f.top
+			and d.digest <> f.digest and (d.state <> 'settled' or d.outcome in ('delivered', 'duplicate'))
+		limit 1000
+	) newer
+	where f.ending in ('delivered', 'unknown')
+	on conflict (partner, order_key, revision) do update set
+		dirty = true, mend_after = coalesce(d.mend_after, excluded.mend_after)
 ),
 late as (
 	update deliveries d set takeovers = d.takeovers + 1,
