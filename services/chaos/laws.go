@@ -169,6 +169,8 @@ func newestGood(versions []version) int {
 func (c *checker) fitting(v version, newest bool) []string {
 	conflicts := c.existing == "2102" && v.doc.Source == "mall"
 	switch {
+	case v.doc.Verdict == bad && v.doc.Code == saleParked:
+		return []string{"parked", "superseded"} // by the same push, come again while it waited
 	case v.doc.Verdict == bad:
 		return []string{"parked"}
 	case v.doc.Verdict == refused:

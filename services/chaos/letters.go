@@ -32,6 +32,7 @@ func (c *checker) lettersAreTheBad() ruling {
 			switch {
 			case len(letters) > 1:
 				r.broken("%s at %s has %d letters", key, v.place, len(letters))
+			case v.doc.Code == saleParked && len(letters) == 0 && i < len(versions)-1: // superseded
 			case v.doc.Verdict == bad && len(letters) == 0:
 				r.broken("%s at %s is bad (%s) and has no letter", key, v.place, v.doc.Code)
 			case len(letters) == 0:

@@ -48,3 +48,31 @@ func TestDirtyIsBroken(t *testing.T) {
 		t.Errorf("an order to be sent once more is not caught: %v", r.violations)
 	}
 }
+
+// A return that is parked with its sale may have come more than once: the last one is parked, and has the letter.
+func TestParkedReturnThatCameAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		ends     []string
+		letterOf int64
+		violated int
+	}{
+		"superseded, parked": {[]string{"superseded", "parked"}, 1, 0},
+		"parked, superseded": {[]string{"parked", "superseded"}, 0, 1},
+		"delivered":          {[]string{"superseded", "delivered"}, 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := &evidence{existing: "overwrite"}
+			back := doc("mall:H:R", "-10.01", bad)
+			back.Code = saleParked
+			for i, end := range c.ends {
+				e.took(back, int64(i), end)
+			}
+			e.letter(back, c.letterOf, saleParked)
+			checked := newChecker(e)
+			violations := append(checked.lettersAreTheBad().violations, checked.oneEndState().violations...)
+			if len(violations) != c.violated {
+				t.Errorf("%v, want %d violations", violations, c.violated)
+			}
+		})
+	}
+}
