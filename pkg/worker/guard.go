@@ -10,7 +10,7 @@ import (
 	"orderflow/pkg/order"
 )
 
-// guardRound is how often the records of a held source are judged again.
+// guardRound is how often what waits of a held source is judged.
 const guardRound = time.Minute
 
 // otherSource is the window of records whose key names no source that we know.
@@ -18,7 +18,7 @@ const otherSource = "other"
 
 // guard keeps a bad deploy or schema from pouring a topic into dead letters. Per source it remembers the verdicts over the
 // last records of the main topics; when too many of them would be letters, the source is held: its records wait, no letter
-// is written, and once a minute those that failed are judged again. It knows no Kafka and no clock, and one goroutine owns it.
+// is written, and once a minute what waits by then is judged. It knows no Kafka and no clock, and one goroutine owns it.
 type guard struct {
 	ratio   float64
 	size    int // verdicts of a full window
@@ -146,6 +146,6 @@ func (g *guard) heldError(source string) *heldError {
 
 func (e *heldError) Error() string {
 	return fmt.Sprintf("%s is held: %d of its last %d records would be dead letters, more than a share of %g; its live records wait, "+
-		"none of their letters is written, and those that failed are judged again every minute; mend the rules or the deployment, "+
+		"none of their letters is written, and what waits is judged again every minute; mend the rules or the deployment, "+
 		"or set DEAD_LETTER_RATIO=1 to let them become letters", e.source, e.bad, e.window, e.ratio)
 }

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -11,12 +12,12 @@ type guardMark int
 const (
 	unmarked guardMark = iota
 	waitsForRound
-	onTrial     // runs in a round: the only records of a held source that are started
+	onTrial     // runs in a round: nothing else of a held source is started
 	failedRound // had a bad verdict in a round; if the others passed, it gets its letter and is not counted once more
 )
 
-// heldSource is what the lanes keep of a hold: the records whose letters were not written, and how the round under way goes.
-// They are as many as there were calls under way, for nothing else of the source is started.
+// heldSource is what the lanes keep of a hold: the records whose letters were not written, with those on trial, and how the
+// round under way goes. The records that were tried last are the last.
 type heldSource struct {
 	records       []*record
 	round         bool
@@ -26,8 +27,8 @@ type heldSource struct {
 // withhold tells the guard what became of a record. True: no letter may be written of it, or it is on trial and has no
 // verdict; it is back in its lane until the next round. The attempt does not count against it.
 //
-// A round asks the handler again, for nothing else can judge. A partner's refusal has no effect there; its acceptance is
-// the record's delivery, and settled like any other.
+// A round asks the handler, for nothing else can judge. A partner's refusal has no effect there; its acceptance is the
+// record's delivery, and settled like any other.
 func (l *loop) withhold(r *record, d decision, now time.Time) bool {
 	h := l.held[r.source]
 	switch {
@@ -80,7 +81,7 @@ func (l *loop) judgeHeld(now time.Time) (wake time.Time) {
 	}
 	for source, h := range l.held {
 		if !h.round && l.guard.due(source, now) {
-			l.beginRound(h, now)
+			l.beginRound(source, h, now)
 		}
 		if h.round && !slices.ContainsFunc(h.records, (*record).onTrial) {
 			l.endRound(source, h, now)
@@ -94,10 +95,24 @@ func (l *loop) judgeHeld(now time.Time) (wake time.Time) {
 
 func (r *record) onTrial() bool { return r.mark == onTrial && !r.dropped }
 
-func (l *loop) beginRound(h *heldSource, now time.Time) {
+// beginRound tries the records that failed and, as far as the window's size allows, those that wait behind the hold. When
+// enough wait, those that failed are at most half of what may fail: however many they are, the others decide.
+func (l *loop) beginRound(source string, h *heldSource, now time.Time) {
 	h.round, h.failed, h.total = true, 0, 0
 	h.records = slices.DeleteFunc(h.records, func(r *record) bool { return r.mark == unmarked || r.dropped })
+	fresh := l.lanes.parkedHeads(source)
+	if slices.ContainsFunc(h.records, func(r *record) bool { return r.hanging }) {
+		fresh = nil // they would hang, too
+	}
+	size := l.guard.size
+	again := min(len(h.records), max(1, size-len(fresh), int(l.guard.ratio*float64(size)/2)))
+	tried := slices.Concat(h.records[:again], fresh[:min(len(fresh), size-again)])
+	h.records = h.records[again:]
 	for _, r := range h.records {
+		r.mark = waitsForRound
+	}
+	h.records = slices.Concat(h.records, tried)
+	for _, r := range tried {
 		if r.hanging { // a second call of it would hang beside the first
 			h.total++
 			h.failed++
@@ -172,6 +187,19 @@ func (s *schedule) allParked() bool {
 		count += len(lanes)
 	}
 	return count == len(s.lanes)
+}
+
+// parkedHeads gives the records of a held source that wait to be started for the first time in its hold, the oldest first.
+func (s *schedule) parkedHeads(source string) (heads []*record) {
+	for l := range s.parked[source] {
+		if l.queue[0].mark == unmarked {
+			heads = append(heads, l.queue[0])
+		}
+	}
+	slices.SortFunc(heads, func(a, b *record) int {
+		return cmp.Or(a.message.Timestamp.Compare(b.message.Timestamp), cmp.Compare(a.message.Offset, b.message.Offset), cmp.Compare(a.key, b.key))
+	})
+	return heads
 }
 
 // unpark starts the head of a parked lane in spite of the hold.

@@ -46,7 +46,7 @@ const (
 // unknown outcome); an error means that this process cannot go on, see Worker.Run.
 func (t *Transactions) Run(ctx context.Context) error {
 	run := transactions{Transactions: t, log: t.Process.Log, metrics: newMetrics(t.Process.Metrics, t.Service)}
-	run.guard, run.held, run.passages = newGuard(t.Settings.withDefaults()), map[string]*heldBatch{}, map[passage]int64{}
+	run.guard, run.held, run.passages = newGuard(t.Settings.withDefaults()), map[string]*heldTopics{}, map[passage]int64{}
 	run.id = t.Service + "-" + t.Settings.Slot
 	if t.Settings.Slot == "" {
 		run.id = t.Service + "-" + rand.Text()
@@ -88,7 +88,7 @@ type transactions struct {
 	failures int    // in a row, for the backoff
 
 	guard    guard // of committed batches
-	held     map[string]*heldBatch
+	held     map[string]*heldTopics
 	passages map[passage]int64 // last offset that a hold let pass
 }
 
@@ -125,7 +125,7 @@ func (t *transactions) session(ctx context.Context) error {
 		return &fatalError{fmt.Errorf("make transactional session: %w", err)}
 	}
 	defer leaveSession(session)
-	t.pauseHeld(session.Client())
+	t.fetchUnheld(session.Client())
 	// Asking for the producer id ends what a dead predecessor with this slot left open; until then nobody reads past it.
 	if _, _, err := session.Client().ProducerID(ctx); err != nil {
 		return fmt.Errorf("get producer id: %w", err)
@@ -152,7 +152,6 @@ func leaveSession(session *kgo.GroupTransactSession) {
 
 // batch reads, transforms and writes one batch in one transaction. An error means that the session is of no more use.
 func (t *transactions) batch(ctx context.Context, session *kgo.GroupTransactSession) error {
-	t.judgeHeld(ctx, session.Client())
 	fetches := t.poll(ctx, session)
 	if err := t.fetchErrors(ctx, fetches); err != nil {
 		return err
@@ -176,9 +175,9 @@ func (t *transactions) batch(ctx context.Context, session *kgo.GroupTransactSess
 		t.pause(ctx)
 		return nil
 	}
-	after, stopped := t.weigh(results, began)
+	after, stopped := t.weigh(session.Client(), results, began)
 	if len(stopped) > 0 {
-		return t.giveBack(end, session, fetches, stopped, began)
+		return t.giveBack(end, session, results, after, stopped)
 	}
 	if err := write(end, session, results); err != nil {
 		_, aborted := session.End(end, kgo.TryAbort)

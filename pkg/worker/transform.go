@@ -60,7 +60,9 @@ func (t *transactions) transform(in event.Message) (result transformed, err erro
 	result.in = in
 	defer func() {
 		if value := recover(); value != nil {
-			t.log.Error("transform panicked", zap.String("code", string(PanicCode)), zap.ByteString("stack", debug.Stack()))
+			if t.held[guardedSource(t.Service, in)] == nil { // what is judged every minute was logged when it was first read
+				t.log.Error("transform panicked", zap.String("code", string(PanicCode)), zap.ByteString("stack", debug.Stack()))
+			}
 			result, err = t.park(result.in, panicked(value)), nil
 		}
 	}()
