@@ -21,7 +21,8 @@ import (
 //	            Of several (with equal content) the newest is: the others go with it. Not after a call with the present
 //	            content may have been taken: an older one would come after it
 //	busy        the same, but what was sent is not at hand: its record was never committed and comes back to its worker.
-//	            After an hour it does not block the order any longer
+//	            After an hour it does not block the order any longer; nor does one that had been refused: its letter is
+//	            written, and the claim may be that of a worker that had lost its partition
 //	superseded  the caller has a newer revision at hand, and nothing is in doubt. Should that one be refused, this one stays
 //	            superseded: the refusal is visible as the newer one's letter
 //	duplicate   the newest delivered content is the same, and nothing is in doubt since
@@ -60,7 +61,7 @@ judged as (
 			when pending.busy then 'busy'
 			` + revisionGuard + `
 			when earlier.request is not null then 'unsettled'
-			when earlier.claimed_at > clock.now - interval '1 hour' then 'busy'
+			when earlier.settled_at is null and earlier.claimed_at > clock.now - interval '1 hour' then 'busy'
 			when a.newer > a.revision and not coalesce(head.dirty, false) and not coalesce(pending.in_doubt, false) then 'superseded'
 			when head.digest = a.digest and not head.dirty and not coalesce(pending.in_doubt, false) then 'duplicate'
 			when a.held then 'held'
@@ -92,7 +93,7 @@ judged as (
 			and (d.state <> 'settled' or d.doubtful)
 	) pending on true
 	left join lateral (
-		select d.revision, d.digest, d.request, d.claimed_at, d.outcome from deliveries d
+		select d.revision, d.digest, d.request, d.claimed_at, d.settled_at, d.outcome from deliveries d
 		where d.partner = $1 and d.order_key = a.order_key and d.revision = pending.earlier
 			and d.revision > coalesce(pending.same, 0) limit 1
 	) earlier on true
@@ -117,7 +118,6 @@ called as (
 		outcome = case when ` + wasDelivered + ` then d.outcome end,
 		other_revision = case when ` + wasDelivered + ` then d.other_revision end,
 		code = case when ` + wasDelivered + ` then d.code else '' end,
-		settled_at = case when ` + wasDelivered + ` then d.settled_at end,
 		owner = excluded.owner, lease_until = excluded.lease_until, claimed_at = excluded.claimed_at,
 		attempts = d.attempts + 1, unknowns = d.unknowns + (d.lease_until is not null)::int,
 		doubtful = d.doubtful or d.lease_until is not null or d.dirty, dirty = false,

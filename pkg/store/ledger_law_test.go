@@ -24,7 +24,9 @@ func (w *world) actions() map[string]func(*rapid.T) {
 			if newer == r {
 				newer = 0
 			}
+			w.stale = rapid.Bool().Draw(t, "stale")
 			w.claimRevision(t, i, r, newer)
+			w.stale = false
 		},
 		"mend": func(t *rapid.T) {
 			if w.hands[mending] != nil || !w.mend(t) {

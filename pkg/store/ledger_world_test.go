@@ -33,6 +33,7 @@ type world struct {
 	waited  bool
 	late    bool // the last of them came after its sender had lost its claim
 	trouble bool // some call's outcome was not known for sure
+	stale   bool // the next claim is one by a worker that has lost its partition
 }
 
 // mending is the mender's place among the hands.
@@ -76,7 +77,8 @@ func (w *world) pick(t *rapid.T, fits func(h *hand) bool) int {
 // claimRevision claims a revision, with a newer one waiting behind it or 0.
 func (w *world) claimRevision(t *rapid.T, i int, r, newer order.Revision) store.Grant {
 	in := store.Intent{OrderKey: w.key, Revision: r, Digest: w.digest(r), Newer: newer}
-	if _, replay := w.told[r]; replay || i == mending {
+	// A revision that was told comes by a replay, or to a worker that does not know that it has lost the partition.
+	if _, told := w.told[r]; told && !w.stale || i == mending {
 		in.Request = sealed(r)
 	}
 	grants, err := w.ledger(i).Claim(w.Context(), []store.Intent{in})
