@@ -128,21 +128,33 @@ func (d *Desk) Handle(ctx context.Context, in []event.Message) []worker.Result {
 func (d *Desk) open(in event.Message) *job {
 	j := &job{in: in}
 	var err error
-	if j.meta, err = in.Meta(); err != nil {
-		j.fail(worker.Permanent(missingField, err))
-		return j
-	}
-	if !printable(string(j.meta.OrderKey)) || !printable(j.meta.Digest) {
-		j.fail(worker.Permanent(worker.DBData, errors.New("order key or digest is not printable text")))
-		return j
-	}
-	if j.ready, err = d.Prepare(in.Value); err != nil {
-		j.fail(unusable(err))
+	j.meta, err = Check(in, func(document []byte) (err error) {
+		j.ready, err = d.Prepare(document)
+		return err
+	})
+	if err != nil {
+		j.fail(err)
 	}
 	if j.ready.After == j.meta.OrderKey {
 		j.ready.After = "" // it would wait for itself
 	}
 	return j
+}
+
+// Check is all that a desk asks of a message before it claims the order: readable headers, and a document that can be
+// prepared. Its only error is a *worker.PermanentError: the record is at fault.
+func Check(in event.Message, prepare func(document []byte) error) (event.Meta, error) {
+	meta, err := in.Meta()
+	if err != nil {
+		return meta, worker.Permanent(missingField, err)
+	}
+	if !printable(string(meta.OrderKey)) || !printable(meta.Digest) {
+		return meta, worker.Permanent(worker.DBData, errors.New("order key or digest is not printable text"))
+	}
+	if err := prepare(in.Value); err != nil {
+		return meta, unusable(err)
+	}
+	return meta, nil
 }
 
 // unusable is the verdict on a document that Prepare cannot read.

@@ -6,18 +6,12 @@ import (
 
 	"orderflow/pkg/delivery"
 	"orderflow/pkg/partner/okki"
-	"orderflow/pkg/source"
 )
 
 // prepare sends the normalised document as it stands, `ack` and unknown fields included, and finds the order's amount.
 func prepare(document []byte) (delivery.Prepared, error) {
-	var peek struct {
-		Amount source.AmountText `json:"amount"`
-	}
-	if err := source.Decode(document, &peek); err != nil {
-		return delivery.Prepared{}, err
-	}
-	return delivery.Prepared{Body: document, Total: peek.Amount.Text}, nil
+	total, err := okki.Total(document)
+	return delivery.Prepared{Body: document, Total: total}, err
 }
 
 // sendTo makes one call per order: OKKI takes them one at a time.

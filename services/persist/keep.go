@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"orderflow/pkg/boot"
-	"orderflow/pkg/deadletter"
 	"orderflow/pkg/event"
+	"orderflow/pkg/fact"
 	"orderflow/pkg/store"
 	"orderflow/pkg/worker"
 )
@@ -48,12 +47,12 @@ func (k *keeper) handle(ctx context.Context, in []event.Message) []worker.Result
 			letters, letterOf = append(letters, letterFact(in[i])), append(letterOf, i)
 			continue
 		}
-		fact, err := read(in[i])
+		read, err := fact.Read(in[i])
 		if err != nil {
 			results[i].Err = err
 			continue
 		}
-		facts, factOf = append(facts, fact), append(factOf, i)
+		facts, factOf = append(facts, read), append(factOf, i)
 	}
 	if len(facts) > 0 {
 		for n, err := range k.writer.Apply(ctx, facts) {
@@ -66,22 +65,6 @@ func (k *keeper) handle(ctx context.Context, in []event.Message) []worker.Result
 		}
 	}
 	return results
-}
-
-// read makes the fact of a message from a validated topic or from deliveries, also where it comes by a replay.
-func read(m event.Message) (store.Fact, error) {
-	topic := m.Topic
-	if topic == event.Replay(service) {
-		topic, _, _, _, _ = deadletter.Origin(m)
-	}
-	if topic == event.Deliveries {
-		return deliveryFact(m)
-	}
-	source, of := strings.CutSuffix(topic, ".validated.v1")
-	if decode := documents[source]; of && decode != nil {
-		return validatedFact(m, decode)
-	}
-	return store.Fact{}, unreadable("", errors.New("the replayed record comes from a topic that persist does not read"))
 }
 
 // verdict tells the loop whose fault an error of the database is.

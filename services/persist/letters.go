@@ -12,6 +12,7 @@ import (
 	"orderflow/pkg/bus"
 	"orderflow/pkg/deadletter"
 	"orderflow/pkg/event"
+	"orderflow/pkg/fact"
 	"orderflow/pkg/order"
 	"orderflow/pkg/store"
 	"orderflow/pkg/worker"
@@ -71,7 +72,7 @@ func letterMeta(origin *event.Message) event.Meta {
 		}
 		meta = origin.ReceivedMeta(bus.Generation(origin.Topic))
 	}
-	if meta.OrderKey == "" || len(meta.OrderKey) > maxKey {
+	if meta.OrderKey == "" || len(meta.OrderKey) > fact.MaxKey {
 		return event.Meta{}
 	}
 	meta.OrderKey = order.Key(storable(string(meta.OrderKey)))

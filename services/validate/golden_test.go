@@ -10,10 +10,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"orderflow/pkg/event"
+	"orderflow/pkg/judge"
 	"orderflow/pkg/order"
 	"orderflow/pkg/source"
 	"orderflow/pkg/source/icbu"
@@ -22,6 +24,9 @@ import (
 	"orderflow/pkg/worker"
 	"orderflow/schemas"
 )
+
+// receivedAt is when every push of these tests arrives.
+var receivedAt = time.Date(2026, 11, 20, 10, 0, 0, 123_000_000, source.Zone)
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
@@ -91,7 +96,9 @@ func mallOrders(t testing.TB, batch example) []example {
 func TestExamples(t *testing.T) {
 	verdicts := map[string]string{}
 	for _, e := range examples(t) {
-		out, err := transform(stamp(pushed(e.source, e.key, e.body)))
+		received := record(e.source, e.key, string(e.body))
+		received.Partition, received.Offset, received.Timestamp = 3, 42, receivedAt
+		out, err := judge.Judge(judge.Stamp(received))
 		verdicts[e.name] += describe(t, e, out, err)
 		code, bad := strings.CutPrefix(path.Base(e.name), "bad-")
 		code, _, _ = strings.Cut(code, "-")

@@ -9,6 +9,7 @@ import (
 	"orderflow/pkg/boot"
 	"orderflow/pkg/bus"
 	"orderflow/pkg/event"
+	"orderflow/pkg/judge"
 	"orderflow/pkg/order"
 	"orderflow/pkg/worker"
 )
@@ -28,7 +29,7 @@ func main() {
 
 func run(ctx context.Context, p *boot.Process, cfg settings) error {
 	loop := worker.Transactions{
-		Service: service, Transform: transform, Stamp: stamp,
+		Service: service, Transform: judge.Judge, Stamp: judge.Stamp,
 		Settings: cfg.Worker, Bus: cfg.Bus, Process: p,
 	}
 	for _, source := range order.Sources {

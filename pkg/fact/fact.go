@@ -1,4 +1,6 @@
-package main
+// Package fact reads what persist stores from the messages that it gets. It lives here because the console rehearses a
+// replay with the same code. It does no I/O.
+package fact
 
 import (
 	"errors"
@@ -26,8 +28,28 @@ var documents = map[string]func(doc []byte) (order.Order, error){
 	string(order.Mall):        mall.Map,
 }
 
-// maxKey is longer than any key that order.NewKey makes, and short enough for an index.
-const maxKey = 1024
+// MaxKey is longer than any key that order.NewKey makes, and short enough for an index.
+const MaxKey = 1024
+
+// replays are the letters that come home to persist.
+var replays = event.Replay("persist")
+
+// Read makes the fact of a message from a validated topic or from deliveries, also where it comes by a replay. Its error is
+// a *worker.PermanentError: the message is at fault, since nothing else is asked.
+func Read(m event.Message) (store.Fact, error) {
+	topic := m.Topic
+	if topic == replays {
+		topic, _, _, _, _ = deadletter.Origin(m)
+	}
+	if topic == event.Deliveries {
+		return deliveryFact(m)
+	}
+	source, of := strings.CutSuffix(topic, ".validated.v1")
+	if decode := documents[source]; of && decode != nil {
+		return validatedFact(m, decode)
+	}
+	return store.Fact{}, unreadable("", errors.New("the replayed record comes from a topic that persist does not read"))
+}
 
 func validatedFact(m event.Message, decode func([]byte) (order.Order, error)) (store.Fact, error) {
 	meta, err := meta(m)
@@ -69,8 +91,8 @@ func meta(m event.Message) (event.Meta, error) {
 	if err != nil {
 		return meta, unreadable("", err)
 	}
-	if len(meta.OrderKey) > maxKey {
-		return meta, unreadable("", fmt.Errorf("header %s: over %d bytes", event.HeaderOrderKey, maxKey))
+	if len(meta.OrderKey) > MaxKey {
+		return meta, unreadable("", fmt.Errorf("header %s: over %d bytes", event.HeaderOrderKey, MaxKey))
 	}
 	return meta, nil
 }

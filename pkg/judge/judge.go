@@ -1,4 +1,6 @@
-package main
+// Package judge is what validate does with a record: it stamps a received record with its revision and judges it by its
+// contract. It lives here because the console rehearses a replay with the same code. It does no I/O.
+package judge
 
 import (
 	"errors"
@@ -14,10 +16,13 @@ import (
 	"orderflow/pkg/worker"
 )
 
-// judge is what every contract offers: the normalised document and the canonical order, or a *source.Fault.
-type judge func(body []byte, receivedAt time.Time) (doc []byte, o order.Order, err error)
+// writer is the service whose name the validated documents carry.
+const writer = "validate"
 
-var judges = map[order.Source]judge{
+// contract is what every contract offers: the normalised document and the canonical order, or a *source.Fault.
+type contract func(body []byte, receivedAt time.Time) (doc []byte, o order.Order, err error)
+
+var contracts = map[order.Source]contract{
 	order.ICBU:        icbu.Judge,
 	order.Procurement: procurement.Judge,
 	order.Mall:        mall.Judge,
@@ -30,16 +35,16 @@ var sources = map[string]order.Source{
 	event.Received(order.Mall):        order.Mall,
 }
 
-// houseHeaders are those that only the house may say: stamp writes them anew, or leaves them out.
+// houseHeaders are those that only the house may say: Stamp writes them anew, or leaves them out.
 var houseHeaders = map[string]bool{
 	event.HeaderOrderKey: true, event.HeaderDigest: true, event.HeaderPushID: true,
 	event.HeaderRevision: true, event.HeaderReceivedPartition: true, event.HeaderReceivedOffset: true, event.HeaderReceivedAt: true,
 	event.HeaderReplayJob: true, event.HeaderReplayLetter: true,
 }
 
-// stamp gives a record of a received topic its revision, its coordinates and its time of receipt. A dead letter carries
+// Stamp gives a record of a received topic its revision, its coordinates and its time of receipt. A dead letter carries
 // them on, so that a replay keeps the revision and is judged by the same clock.
-func stamp(in event.Message) event.Message {
+func Stamp(in event.Message) event.Message {
 	meta := in.ReceivedMeta(bus.Generation(in.Topic))
 	headers := make([]event.Header, 0, len(in.Headers)+len(houseHeaders))
 	for _, h := range in.Headers {
@@ -51,9 +56,9 @@ func stamp(in event.Message) event.Message {
 	return in
 }
 
-// transform judges one stamped record, or one that came home by a replay. Its only error is a *worker.PermanentError: the
-// record is at fault, since nothing else is asked.
-func transform(in event.Message) ([]event.Message, error) {
+// Judge gives the message of a stamped record's normalised document, or of one that came home by a replay. Its only error
+// is a *worker.PermanentError: the record is at fault, since nothing else is asked.
+func Judge(in event.Message) ([]event.Message, error) {
 	meta, err := in.Meta()
 	if err != nil {
 		return nil, refuse(&source.Fault{Code: source.MissingField, Rule: err.Error()})
@@ -62,11 +67,11 @@ func transform(in event.Message) ([]event.Message, error) {
 	if !received {
 		from = meta.OrderKey.Source()
 	}
-	judge, known := judges[from]
+	judged, known := contracts[from]
 	if !known {
 		return nil, refuse(&source.Fault{Code: source.BadEnum, Rule: "the order key names no source of the house"})
 	}
-	doc, o, err := judge(in.Value, meta.ReceivedAt)
+	doc, o, err := judged(in.Value, meta.ReceivedAt)
 	if fault, ok := errors.AsType[*source.Fault](err); ok {
 		return nil, refuse(fault)
 	}
@@ -78,7 +83,7 @@ func transform(in event.Message) ([]event.Message, error) {
 		return nil, refuse(&source.Fault{Code: source.BadType, Rule: "the record's key is not the order's key"})
 	}
 	meta.Digest = order.Digest(doc)
-	return []event.Message{event.New(event.Validated(from), service, meta, meta.ReceivedAt, "application/json", doc)}, nil
+	return []event.Message{event.New(event.Validated(from), writer, meta, meta.ReceivedAt, "application/json", doc)}, nil
 }
 
 func refuse(fault *source.Fault) error {

@@ -1,4 +1,4 @@
-package main
+package judge_test
 
 import (
 	"errors"
@@ -7,9 +7,12 @@ import (
 	"time"
 
 	"orderflow/pkg/event"
+	"orderflow/pkg/judge"
 	"orderflow/pkg/order"
 	"orderflow/pkg/source"
+	"orderflow/pkg/source/mall"
 	"orderflow/pkg/worker"
+	"orderflow/schemas"
 )
 
 // receivedAt is when every push of these tests arrives.
@@ -32,7 +35,7 @@ func TestStamp(t *testing.T) {
 	forged.SetHeader(event.HeaderReceivedAt, "2001-01-01T00:00:00Z")
 	for name, m := range map[string]event.Message{"as written": in, "forged": forged} {
 		before := len(m.Headers)
-		stamped := stamp(m)
+		stamped := judge.Stamp(m)
 		meta, err := stamped.Meta()
 		if err != nil {
 			t.Fatal(err)
@@ -50,13 +53,13 @@ func TestStamp(t *testing.T) {
 	}
 }
 
-func TestTransformKeepsMeta(t *testing.T) {
-	in := stamp(pushed(order.ICBU, "icbu:P1", []byte(` {"x": 1, "amount": 1.50, "ali_order_no":"P1"} `)))
+func TestJudgeKeepsMeta(t *testing.T) {
+	in := judge.Stamp(pushed(order.ICBU, "icbu:P1", []byte(` {"x": 1, "amount": 1.50, "ali_order_no":"P1"} `)))
 	in.SetHeader(event.HeaderReplayJob, "job-1")
 	in.SetHeader(event.HeaderReplayLetter, "letter-1")
-	for _, topic := range []string{in.Topic, event.Replay(service)} {
+	for _, topic := range []string{in.Topic, event.Replay("validate")} {
 		in.Topic, in.Offset = topic, 99 // a replay has other coordinates of its own
-		out, err := transform(in)
+		out, err := judge.Judge(in)
 		if err != nil || len(out) != 1 {
 			t.Fatalf("%d outputs, %v", len(out), err)
 		}
@@ -93,7 +96,7 @@ func TestEqualContentHasOneDigest(t *testing.T) {
 		`{"ali_order_no":"77","ack":1,"amount":"1.50","x":{"a":1}}`,
 		` { "x" : {"a": 1}, "amount":1.50, "ack":"1", "ali_order_no":77 } `,
 	} {
-		out, err := transform(stamp(pushed(order.ICBU, "icbu:77", []byte(body))))
+		out, err := judge.Judge(judge.Stamp(pushed(order.ICBU, "icbu:77", []byte(body))))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,8 +107,8 @@ func TestEqualContentHasOneDigest(t *testing.T) {
 	}
 }
 
-func TestTransformRefuses(t *testing.T) {
-	good := stamp(pushed(order.ICBU, "icbu:P1", []byte(`{"ali_order_no":"P1"}`)))
+func TestJudgeRefuses(t *testing.T) {
+	good := judge.Stamp(pushed(order.ICBU, "icbu:P1", []byte(`{"ali_order_no":"P1"}`)))
 	change := func(f func(*event.Message)) event.Message {
 		m := good
 		f(&m)
@@ -123,12 +126,12 @@ func TestTransformRefuses(t *testing.T) {
 		"another Kafka key": {change(func(m *event.Message) { m.Key = "icbu:secret" }), source.BadType, ""},
 		"no revision":       {change(func(m *event.Message) { m.SetHeader(event.HeaderRevision, "") }), source.MissingField, ""},
 		"unknown source": {change(func(m *event.Message) {
-			m.Topic = event.Replay(service)
+			m.Topic = event.Replay("validate")
 			m.SetHeader(event.HeaderOrderKey, "secret:P1")
 		}), source.BadEnum, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, err := transform(c.in)
+			out, err := judge.Judge(c.in)
 			permanent, ok := errors.AsType[*worker.PermanentError](err)
 			if len(out) != 0 || !ok || permanent.Code != worker.Code(c.code) || permanent.Path != c.path {
 				t.Fatalf("%d outputs, %v", len(out), err)
@@ -142,8 +145,8 @@ func TestTransformRefuses(t *testing.T) {
 
 // An order of a received topic is judged by the topic's contract, whatever its key says.
 func TestTopicDecidesTheContract(t *testing.T) {
-	in := stamp(pushed(order.Procurement, "icbu:P1", []byte(`{"ali_order_no":"P1"}`)))
-	_, err := transform(in)
+	in := judge.Stamp(pushed(order.Procurement, "icbu:P1", []byte(`{"ali_order_no":"P1"}`)))
+	_, err := judge.Judge(in)
 	permanent, ok := errors.AsType[*worker.PermanentError](err)
 	if !ok || permanent.Code != worker.Code(source.MissingField) || permanent.Path != "/order_info/order_id" {
 		t.Error(err)
@@ -152,18 +155,22 @@ func TestTopicDecidesTheContract(t *testing.T) {
 
 // The age of an order counts from its receipt, so a replay years later is judged alike.
 func TestReplayIsJudgedByTheTimeOfReceipt(t *testing.T) {
-	for _, e := range examples(t) {
-		if e.name != "mall/good-seed" {
-			continue
-		}
-		in := stamp(pushed(order.Mall, e.key, e.body))
-		in.Topic, in.Timestamp = event.Replay(service), receivedAt.AddDate(5, 0, 0)
-		if _, err := transform(in); err != nil {
-			t.Error(err)
-		}
-		in.SetHeader(event.HeaderReceivedAt, receivedAt.AddDate(5, 0, 0).Format(time.RFC3339Nano))
-		if _, err := transform(in); err == nil || !strings.Contains(err.Error(), "too_old at /OrderTime") {
-			t.Errorf("received five years later: %v", err)
-		}
+	batch, err := schemas.Examples.ReadFile("examples/mall/good-seed.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch, errShift := mall.ShiftDates(batch, receivedAt)
+	items, errSplit := mall.Split(batch)
+	if err := errors.Join(errShift, errSplit); err != nil {
+		t.Fatal(err)
+	}
+	in := judge.Stamp(pushed(order.Mall, mall.Key(items[0]), items[0].Raw))
+	in.Topic, in.Timestamp = event.Replay("validate"), receivedAt.AddDate(5, 0, 0)
+	if _, err := judge.Judge(in); err != nil {
+		t.Error(err)
+	}
+	in.SetHeader(event.HeaderReceivedAt, receivedAt.AddDate(5, 0, 0).Format(time.RFC3339Nano))
+	if _, err := judge.Judge(in); err == nil || !strings.Contains(err.Error(), "too_old at /OrderTime") {
+		t.Errorf("received five years later: %v", err)
 	}
 }
