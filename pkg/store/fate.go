@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -17,14 +18,15 @@ type Place struct {
 
 // Fate is what became of one received record.
 type Fate struct {
-	OrderKey order.Key
-	Revision order.Revision
-	State    string // the end state, or "" while it is under way
-	Code     string // why it is parked, or ""
-	Total    string // of the order as it stands, exact text; "" when there is none
+	OrderKey   order.Key
+	Revision   order.Revision
+	State      string // the end state, or "" while it is under way
+	Code       string // why it is parked, or ""
+	Total      string // of the order as it stands, exact text; "" when there is none
+	ReceivedAt time.Time
 }
 
-const selectFates = `select r.partition, r."offset", r.order_key, r.revision, coalesce(r.end_state, ''), coalesce(l.code, ''), coalesce(o.total::text, '')
+const selectFates = `select r.partition, r."offset", r.order_key, r.revision, coalesce(r.end_state, ''), coalesce(l.code, ''), coalesce(o.total::text, ''), r.received_at
 	from unnest($2::integer[], $3::bigint[], $4::bigint[]) as asked (partition, "offset", revision)
 	join received r on r.source = $1 and r.partition = asked.partition and r."offset" = asked."offset" and r.revision = asked.revision
 	left join orders o on o.order_key = r.order_key
@@ -45,7 +47,7 @@ func (s *Store) Fates(ctx context.Context, source order.Source, generation int, 
 	fates := map[Place]Fate{}
 	var place Place
 	var fate Fate
-	_, err = pgx.ForEachRow(rows, []any{&place.Partition, &place.Offset, &fate.OrderKey, &fate.Revision, &fate.State, &fate.Code, &fate.Total}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&place.Partition, &place.Offset, &fate.OrderKey, &fate.Revision, &fate.State, &fate.Code, &fate.Total, &fate.ReceivedAt}, func() error {
 		fates[place] = fate
 		return nil
 	})

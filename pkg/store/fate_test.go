@@ -20,7 +20,7 @@ func TestFates(t *testing.T) {
 	insert := func(key string, partition int32, offset int64, generation int, state any) {
 		t.Helper()
 		_, err := conn.Exec(t.Context(), `insert into received (source, partition, "offset", order_key, revision, received_at, end_state, updated_at)
-			values ('mall', $1, $2, $3, $4, now(), $5, now())`, partition, offset, key, int64(order.NewRevision(generation, offset)), state)
+			values ('mall', $1, $2, $3, $4, $6, $5, now())`, partition, offset, key, int64(order.NewRevision(generation, offset)), state, epoch)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,10 +42,14 @@ func TestFates(t *testing.T) {
 		}
 	}
 	got, err := s.Fates(t.Context(), order.Mall, 1, []store.Place{{0, 7}, {1, 7}, {2, 9}, {3, 1}})
+	for place, fate := range got {
+		fate.ReceivedAt = fate.ReceivedAt.UTC()
+		got[place] = fate
+	}
 	want := map[store.Place]store.Fate{
-		{0, 7}: {OrderKey: "mall:S1:1", Revision: order.NewRevision(1, 7), State: "delivered", Total: "450.00"},
-		{1, 7}: {OrderKey: "mall:S1:2", Revision: order.NewRevision(1, 7), State: "parked", Code: "sum_mismatch"},
-		{2, 9}: {OrderKey: "mall:S1:3", Revision: order.NewRevision(1, 9)},
+		{0, 7}: {OrderKey: "mall:S1:1", Revision: order.NewRevision(1, 7), State: "delivered", Total: "450.00", ReceivedAt: epoch},
+		{1, 7}: {OrderKey: "mall:S1:2", Revision: order.NewRevision(1, 7), State: "parked", Code: "sum_mismatch", ReceivedAt: epoch},
+		{2, 9}: {OrderKey: "mall:S1:3", Revision: order.NewRevision(1, 9), ReceivedAt: epoch},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("fates %+v (%v)\nwant %+v", got, err, want)

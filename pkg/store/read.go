@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -108,16 +107,11 @@ func (s *Store) LetterRecord(ctx context.Context, keys *privacy.Keys, id int64) 
 	if err != nil {
 		return nil, nil, fmt.Errorf("read letter: %w", notFound(err))
 	}
-	payload, errP := keys.Decrypt(sealedPayload, letterPlace("payload", &l))
-	text, errH := keys.Decrypt(sealedHeaders, letterPlace("headers", &l))
-	if err := errors.Join(errP, errH); err != nil {
+	payload, headers, err = openRecord(keys, &l, sealedPayload, sealedHeaders)
+	if err != nil {
 		return nil, nil, fmt.Errorf("read letter: %w", err)
 	}
-	var kept []jsonHeader
-	if err := json.Unmarshal(text, &kept); err != nil {
-		return nil, nil, fmt.Errorf("read letter: headers: %w", err)
-	}
-	return payload, column(kept, func(h jsonHeader) event.Header { return event.Header(h) }), nil
+	return payload, headers, nil
 }
 
 func notFound(err error) error {
