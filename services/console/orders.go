@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"orderflow/pkg/event"
+	"orderflow/pkg/order"
+	"orderflow/pkg/receipt"
+	"orderflow/pkg/store"
+)
+
+// maxSteps bounds a timeline; of a longer one the newest steps are shown.
+const maxSteps = 500
+
+// orderAnswer is one order with all that happened to it. Totals are exact texts, null where there is none.
+type orderAnswer struct {
+	OrderKey          order.Key      `json:"order_key"`
+	Source            order.Source   `json:"source"`
+	OrderNo           string         `json:"order_no"`
+	Revision          order.Revision `json:"revision"`
+	State             store.State    `json:"state"`
+	Total             *string        `json:"total"`
+	Currency          string         `json:"currency"`
+	DeliveredRevision order.Revision `json:"delivered_revision,omitzero"`
+	DeliveredTotal    *string        `json:"delivered_total,omitzero"`
+	PlacedAt          time.Time      `json:"placed_at,omitzero"`
+	ReceivedAt        time.Time      `json:"received_at"`
+	UpdatedAt         time.Time      `json:"updated_at"`
+	Steps             []step         `json:"steps"` // oldest first
+}
+
+// step is one thing that happened to one revision of an order; a received one says where its record lies.
+type step struct {
+	At       time.Time      `json:"at"`
+	Step     store.Step     `json:"step"`
+	Service  string         `json:"service"`
+	Code     string         `json:"code"`
+	Detail   string         `json:"detail"`
+	Revision order.Revision `json:"revision"`
+
+	Topic     string `json:"topic,omitzero"`
+	Partition *int32 `json:"partition,omitzero"`
+	Offset    *int64 `json:"offset,omitzero"`
+}
+
+// lies adds where the record of a received step lies.
+func (s *step) lies(topic string, partition int32) {
+	offset := s.Revision.Offset()
+	s.Topic, s.Partition, s.Offset = topic, &partition, &offset
+}
+
+func (c *console) getOrder(r *http.Request, _ user) (any, error) {
+	key := r.PathValue("order_key") // decoded once, and so as it stands in Kafka
+	if !searchable(key) {
+		return nil, errNotFound
+	}
+	view, err := c.db.Order(r.Context(), order.Key(key))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, &failure{http.StatusNotFound, "not_found", "no such order in PostgreSQL: if it was pushed a moment ago, ask by its receipt"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.withSteps(r.Context(), view)
+}
+
+// findOrders looks for orders by any number that people may have: their key, one of the sender's or the partner's, or the
+// receipt of a push.
+func (c *console) findOrders(r *http.Request, _ user) (any, error) {
+	number, err := onlyParameter(r, "number")
+	if err != nil {
+		return nil, err
+	}
+	ctx := r.Context()
+	if parsed, err := receipt.Parse(c.receipts.keys, number); err == nil {
+		return c.ordersOf(ctx, parsed, number)
+	}
+	views, err := c.db.OrdersByNumber(ctx, number)
+	if err != nil {
+		return nil, err
+	}
+	byKey, err := c.db.Order(ctx, order.Key(number))
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, err
+	}
+	if err == nil && !slices.ContainsFunc(views, func(v store.OrderView) bool { return v.Key == byKey.Key }) {
+		views = append(views, byKey)
+	}
+	found := page[*orderAnswer]{Items: []*orderAnswer{}}
+	for _, view := range views {
+		o, err := c.withSteps(ctx, view)
+		if err != nil {
+			return nil, err
+		}
+		found.Items = append(found.Items, o)
+	}
+	return found, nil
+}
+
+// ordersOf gives the orders of a push; one that PostgreSQL does not know yet has been received, and that is all.
+func (c *console) ordersOf(ctx context.Context, of receipt.Receipt, text string) (any, error) {
+	resolved, err := c.receipts.resolve(ctx, of, text)
+	if err != nil {
+		return nil, err
+	}
+	found := page[*orderAnswer]{Items: []*orderAnswer{}}
+	seen := map[order.Key]bool{}
+	for _, pushed := range resolved.Orders {
+		if pushed.OrderKey == "" || seen[pushed.OrderKey] {
+			continue
+		}
+		seen[pushed.OrderKey] = true
+		var o *orderAnswer
+		view, err := c.db.Order(ctx, pushed.OrderKey)
+		if errors.Is(err, store.ErrNotFound) {
+			o, err = justReceived(of, pushed), nil
+		} else if err == nil {
+			o, err = c.withSteps(ctx, view)
+		}
+		if err != nil {
+			return nil, err
+		}
+		found.Items = append(found.Items, o)
+	}
+	return found, nil
+}
+
+func justReceived(of receipt.Receipt, pushed receiptOrder) *orderAnswer {
+	at := pushed.receivedAt.UTC()
+	received := step{At: at, Step: store.StepReceived, Service: "ingest", Revision: pushed.Revision}
+	received.lies(of.Topic(), pushed.partition)
+	return &orderAnswer{
+		OrderKey: pushed.OrderKey, Source: of.Source, Revision: pushed.Revision, State: stateReceived, ReceivedAt: at, UpdatedAt: at,
+		Steps: []step{received},
+	}
+}
+
+func (c *console) withSteps(ctx context.Context, v store.OrderView) (*orderAnswer, error) {
+	events, err := c.db.Timeline(ctx, v.Key, maxSteps)
+	if err != nil {
+		return nil, err
+	}
+	partitions, err := c.db.ReceivedPartitions(ctx, v.Key, maxSteps)
+	if err != nil {
+		return nil, err
+	}
+	o := &orderAnswer{
+		OrderKey: v.Key, Source: v.Source, OrderNo: v.OrderNo, Revision: v.Revision, State: v.State, Total: text(v.Total), Currency: v.Currency,
+		DeliveredRevision: v.DeliveredRevision, DeliveredTotal: text(v.DeliveredTotal),
+		PlacedAt: v.PlacedAt.UTC(), ReceivedAt: v.ReceivedAt.UTC(), UpdatedAt: v.UpdatedAt.UTC(), Steps: []step{},
+	}
+	for _, e := range events {
+		s := step{At: e.At.UTC(), Step: e.Step, Service: e.Service, Code: e.Code, Detail: e.Detail, Revision: e.Revision}
+		if partition, ok := partitions[e.Revision]; ok && e.Step == store.StepReceived {
+			s.lies(event.Received(v.Source), partition)
+		}
+		o.Steps = append(o.Steps, s)
+	}
+	return o, nil
+}
+
+// text is null where there is none.
+func text(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// onlyParameter reads the one parameter that an address takes; another one, or two of it, is a mistake that somebody should
+// hear about.
+func onlyParameter(r *http.Request, name string) (string, error) {
+	query, err := parseQuery(r)
+	if err != nil {
+		return "", err
+	}
+	for given := range query {
+		if given != name {
+			return "", badRequest("unknown_parameter", "this address takes the parameter "+name+" and no other")
+		}
+	}
+	value := strings.TrimSpace(query.Get(name))
+	if value == "" || len(query[name]) != 1 || !searchable(value) {
+		return "", badRequest("bad_parameter", name+": give it once, as a text of at most 2047 bytes")
+	}
+	return value, nil
+}
+
+// searchable tells whether PostgreSQL takes a text at all, and whether anything can be known by it.
+func searchable(text string) bool {
+	return text != "" && len(text) <= receipt.MaxText && utf8.ValidString(text) && !strings.ContainsRune(text, 0)
+}

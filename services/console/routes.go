@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"net/http"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"orderflow/pkg/store"
+)
+
+const (
+	patternHealthz = "GET /healthz"
+	patternReadyz  = "GET /readyz"
+)
+
+// index names the addresses of the API.
+//
+//go:embed index.html
+var index []byte
+
+func (c *console) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc(patternHealthz, c.health.ServeHealthz)
+	mux.HandleFunc(patternReadyz, c.health.ServeReadyz)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write(index)
+	})
+	mux.Handle("GET /receipts/{id}", c.open(c.getReceipt))
+
+	mux.Handle("GET /api/orders", c.api(viewer, c.findOrders))
+	mux.Handle("GET /api/orders/{order_key}", c.api(viewer, c.getOrder))
+	mux.Handle("GET /api/receipts/{id}", c.api(viewer, c.getReceipt))
+
+	mux.Handle("GET /api/dead-letters", c.api(viewer, c.listLetters))
+	mux.Handle("GET /api/dead-letters/groups", c.api(viewer, c.groupLetters))
+	mux.Handle("GET /api/dead-letters/{id}", c.api(viewer, c.getLetter))
+	mux.Handle("POST /api/dead-letters/{id}/discard", c.api(operator, c.discardLetter))
+
+	mux.Handle("GET /api/replays", c.api(viewer, c.listJobs))
+	mux.Handle("POST /api/replays", c.api(operator, c.createJob))
+	mux.Handle("GET /api/replays/{id}", c.api(viewer, c.getJob))
+	mux.Handle("GET /api/replays/{id}/letters", c.api(viewer, c.listItems))
+	mux.Handle("POST /api/replays/{id}/approve", c.api(approver, c.moveJob(withoutReason(c.db.ApproveReplay))))
+	mux.Handle("POST /api/replays/{id}/pause", c.api(operator, c.moveJob(withoutReason(c.db.PauseReplay))))
+	mux.Handle("POST /api/replays/{id}/resume", c.api(operator, c.moveJob(withoutReason(c.db.ResumeReplay))))
+	mux.Handle("POST /api/replays/{id}/cancel", c.api(operator, c.moveJob(c.db.CancelReplay)))
+	mux.Handle("GET /api/audit", c.api(viewer, c.listAudit))
+	return mux
+}
+
+// endpoint is one address of the API. What it returns is written as JSON.
+type endpoint func(r *http.Request, by user) (any, error)
+
+// api lets those in who have a login and at least the role.
+func (c *console) api(needed role, e endpoint) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		by, err := c.login(r)
+		if err == nil && by.role < needed {
+			err = c.refuse(r, by, needed)
+		}
+		if err != nil {
+			c.fail(w, r, err)
+			return
+		}
+		c.run(w, r, by, e)
+	})
+}
+
+// open lets everybody in, each remote address so often.
+func (c *console) open(e endpoint) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !c.strangers.allow(r.RemoteAddr) {
+			c.fail(w, r, errTooMany)
+			return
+		}
+		c.run(w, r, user{}, e)
+	})
+}
+
+func (c *console) run(w http.ResponseWriter, r *http.Request, by user, e endpoint) {
+	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
+	defer cancel()
+	body, err := e(r.WithContext(ctx), by)
+	c.answer(w, r, body, err)
+}
+
+// login tells who asks.
+func (c *console) login(r *http.Request) (user, error) {
+	name, password, ok := r.BasicAuth()
+	if !ok {
+		return user{}, errNoLogin
+	}
+	by, err := c.door.enter(r.Context(), name, password)
+	switch {
+	case errors.Is(err, errLogin):
+		return user{}, errNoLogin
+	case err != nil:
+		return user{}, errCrowd
+	}
+	return by, nil
+}
+
+// refuse tells somebody that they may not, and the audit that they tried.
+func (c *console) refuse(r *http.Request, by user, needed role) error {
+	err := c.db.AddAudit(r.Context(), store.AuditEntry{
+		Who: by.name, Action: "refused", Object: clip(r.Method + " " + r.URL.Path), Reason: "needs " + needed.String() + ", is " + by.role.String(),
+	})
+	if err != nil {
+		c.log.Warn("refusal not audited", zap.String("address", r.Pattern), zap.String("cause", store.Describe(err)))
+	}
+	return forbidden(needed)
+}
+
+// clip bounds an address that somebody may have made long on purpose, and leaves out what no database takes.
+func clip(address string) string {
+	const longest = 128
+	address = strings.Map(func(r rune) rune {
+		if r < 0x20 || r > 0x7e {
+			return '?'
+		}
+		return r
+	}, address)
+	return address[:min(len(address), longest)]
+}
