@@ -36,7 +36,7 @@ func root() *cobra.Command {
 	var envPath string
 	cmd := &cobra.Command{
 		Use:   "orderctl",
-		Short: "push orders, look after topics and the database",
+		Short: "push orders, find them, look after dead letters, topics and the database",
 		Long: "orderctl is the command line of orderflow. Its settings come from the environment, as every service's do;\n" +
 			"NAME_FILE names a file that holds NAME. What is not set is taken from the file that a running `make run`\n" +
 			"writes, so in its folder every command works as it stands.",
@@ -46,7 +46,7 @@ func root() *cobra.Command {
 		},
 	}
 	cmd.PersistentFlags().StringVar(&envPath, "env", ".local/env", "file of NAME=value lines for settings that the environment lacks")
-	cmd.AddCommand(sendCommand(), topicsCommand(), migrateCommand())
+	cmd.AddCommand(sendCommand(), whereCommand(), dlqCommand(), replaysCommand(), quarantineCommand(), topicsCommand(), migrateCommand())
 	return cmd
 }
 

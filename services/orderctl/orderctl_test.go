@@ -35,7 +35,7 @@ func orderctl(t *testing.T, args ...string) (string, error) {
 func settings(t *testing.T, values map[string]string) {
 	t.Helper()
 	t.Chdir(t.TempDir()) // no .local/env of somebody else
-	for _, name := range []string{"INGEST_URL", "ICBU_SECRETS", "PROCUREMENT_TOKENS", "MALL_APPS", "KAFKA_BROKERS", "DATABASE_URL"} {
+	for _, name := range []string{"INGEST_URL", "ICBU_SECRETS", "PROCUREMENT_TOKENS", "MALL_APPS", "KAFKA_BROKERS", "DATABASE_URL", "CONSOLE_URL", "CONSOLE_USER", "CONSOLE_PASSWORD"} {
 		t.Setenv(name, values[name])
 	}
 }

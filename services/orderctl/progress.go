@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+)
+
+const (
+	followEvery = 300 * time.Millisecond
+	plainEvery  = 5 * time.Second // between lines where there is no terminal
+	barWidth    = 30
+	// patience is how long the console may be away: it goes on with a job by itself once it is back.
+	patience = 2 * time.Minute
+)
+
+// follow shows a job until it is over. The console may be away for a while: the job is PostgreSQL's.
+func (c *console) follow(ctx context.Context, job jobView) error {
+	quiet := *c
+	quiet.raw = false
+	shown := progress{out: c.out, terminal: terminal(c.out), began: time.Now(), silent: c.raw}
+	lastWord := time.Now()
+	for !job.over() {
+		shown.update(&job)
+		select {
+		case <-ctx.Done():
+			shown.end()
+			fmt.Fprintf(c.out, "the job goes on: orderctl replays show %d --wait\n", job.ID)
+			return errRefused
+		case <-time.After(followEvery):
+		}
+		err := quiet.ask(ctx, http.MethodGet, fmt.Sprint("/api/replays/", job.ID), nil, nil, &job)
+		refused, answered := errors.AsType[*apiError](err)
+		switch {
+		case err == nil:
+			lastWord = time.Now()
+		case ctx.Err() != nil:
+		case answered && refused.status != http.StatusServiceUnavailable, time.Since(lastWord) > patience:
+			shown.end()
+			return err
+		}
+	}
+	shown.update(&job)
+	shown.end()
+	if c.raw {
+		if err := c.ask(ctx, http.MethodGet, fmt.Sprint("/api/replays/", job.ID), nil, nil, &job); err != nil {
+			return err
+		}
+	}
+	c.printJob(job)
+	return job.verdict()
+}
+
+// progress is a bar on a terminal, else a line from time to time.
+type progress struct {
+	out      io.Writer
+	terminal bool
+	silent   bool
+	began    time.Time
+	last     string
+	at       time.Time
+}
+
+func (p *progress) update(j *jobView) {
+	if p.silent {
+		return
+	}
+	settled := j.settled()
+	text := fmt.Sprintf("%d of %d, %s, %s", settled, j.Selected, j.results(), strings.ReplaceAll(j.State, "_", " "))
+	if p.terminal {
+		full := barWidth
+		if j.Selected > 0 {
+			full = barWidth * settled / j.Selected
+		}
+		fmt.Fprintf(p.out, "\r\x1b[K[%s%s] %s  %s", strings.Repeat("#", full), strings.Repeat("-", barWidth-full), text, time.Since(p.began).Round(time.Second))
+		p.last = text
+		return
+	}
+	if text != p.last && (p.last == "" || time.Since(p.at) >= plainEvery) {
+		fmt.Fprintln(p.out, text)
+		p.last, p.at = text, time.Now()
+	}
+}
+
+func (p *progress) end() {
+	if p.terminal && p.last != "" {
+		fmt.Fprintln(p.out)
+	}
+}
+
+// terminal tells whether somebody looks on.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"orderflow/pkg/bustest"
+	"orderflow/pkg/event"
+)
+
+func TestQuarantine(t *testing.T) {
+	broker := bustest.Start(t)
+	settings(t, map[string]string{"KAFKA_BROKERS": broker.Brokers[0]})
+	if out, err := orderctl(t, "quarantine", "ls"); err != nil || strings.Count(out, "\n") != 1 {
+		t.Errorf("an empty quarantine: %v\n%s", err, out)
+	}
+	var messages []event.Message
+	for i := range 5 {
+		m := event.New(event.Quarantine, "ingest", event.Meta{PushID: fmt.Sprint("push-", i)}, time.Now(), "application/json", []byte(`{"phone":"13800138000","name":"王小明"`))
+		m.Key = "mall"
+		m.SetHeader("quarantine-cause", "bad_json")
+		m.SetHeader("quarantine-length", "41")
+		messages = append(messages, m)
+	}
+	broker.Produce(messages...)
+	out, err := orderctl(t, "quarantine", "ls", "--limit", "3")
+	if err != nil || strings.Count(out, "bad_json") != 3 {
+		t.Errorf("%v\n%s", err, out)
+	}
+	number := strings.Fields(strings.Split(out, "\n")[1])[0]
+	out, err = orderctl(t, "quarantine", "show", number)
+	if err != nil {
+		t.Error(err)
+	}
+	contains(t, out, "cause    bad_json", "next ", `{"xxxxx":"00000000000","xxxx":"xxx"`)
+	for _, secret := range []string{"138", "王"} {
+		if strings.Contains(out, secret) {
+			t.Errorf("%s is shown:\n%s", secret, out)
+		}
+	}
+	for _, wrong := range []string{"7", "0/999999", "x/y"} {
+		if _, err := orderctl(t, "quarantine", "show", wrong); err == nil {
+			t.Errorf("%s is no request", wrong)
+		}
+	}
+}
