@@ -162,7 +162,7 @@ func TestComposeShowsNothingButLoopback(t *testing.T) {
 
 // Its secrets are everybody's: each must say so, or come from outside.
 func TestComposeSecretsAreMarked(t *testing.T) {
-	secret := regexp.MustCompile(`SECRET|TOKEN|PASSWORD|KEYS|MALL_APPS`)
+	secret := regexp.MustCompile(`SECRET|TOKEN|PASSWORD|KEYS|MALL_APPS|USERS`)
 	for name, s := range project(t).Services {
 		for variable, value := range s.Environment {
 			if !secret.MatchString(variable) || value == nil {
@@ -171,6 +171,20 @@ func TestComposeSecretsAreMarked(t *testing.T) {
 			if !strings.Contains(*value, "dev-only") && !strings.HasPrefix(*value, "dev=") {
 				t.Errorf("%s: the default of %s does not call itself dev-only", name, variable)
 			}
+		}
+	}
+}
+
+// A hash is full of dollar signs, which mean something else to compose.
+func TestComposeUsersCanLogIn(t *testing.T) {
+	users := project(t).Services["console"].Environment["CONSOLE_USERS"]
+	entry := regexp.MustCompile(`^[a-z-]+:(viewer|operator|approver):\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$`)
+	if users == nil {
+		t.Fatal("the console has no users")
+	}
+	for _, one := range strings.Split(*users, ",") {
+		if !entry.MatchString(one) {
+			t.Errorf("%q is not name:role:bcrypt", one)
 		}
 	}
 }

@@ -28,6 +28,7 @@ func TestJourneys(t *testing.T) {
 			{"an order that OKKI refuses", orderThatOKKIRefuses},
 			{"OKKI fails three times", okkiFailsThreeTimes},
 			{"the largest body", largestBody},
+			{"where is my order", whereIsMyOrder},
 		} {
 			t.Run(journey.name, func(t *testing.T) { journey.run(t, s.in(t)) })
 		}

@@ -24,7 +24,7 @@ func clone(t *testing.T) (dir string, env []string) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"INGEST_ADDR", "SANDBOX_ADDR", "KAFKA_ADDR", "POSTGRES_ADDR"} {
+	for _, name := range []string{"INGEST_ADDR", "CONSOLE_ADDR", "SANDBOX_ADDR", "KAFKA_ADDR", "POSTGRES_ADDR"} {
 		env = append(env, name+"="+freeAddr(t))
 	}
 	return dir, append(env, "OPS_ADDR="+freeAddrs(t, 10))
@@ -54,7 +54,7 @@ func TestMakeRun(t *testing.T) {
 	t.Run("README", func(t *testing.T) { readmeCommandsWork(t, dir) })
 
 	children := descendants(t, local.cmd.Process.Pid)
-	for _, name := range append([]string{"ingest", "sandbox"}, workers...) {
+	for _, name := range append([]string{"ingest", "sandbox", "console"}, workers...) {
 		if len(children[name]) != 1 {
 			t.Errorf("want one child %s, there are %v", name, children)
 		}
@@ -111,6 +111,10 @@ func readmeCommandsWork(t *testing.T, dir string) {
 		t.Fatalf("the README has %d blocks to run", len(blocks))
 	}
 	for _, block := range blocks {
+		if strings.Contains(block[1], "orderctl where") { // by a number, and so after persist
+			sh(t, dir, `source .local/env; for _ in $(seq 450); do
+				[ "$(psql -At "$DATABASE_URL" -c "select count(*) from orders where order_key = 'icbu:P90001'")" = 1 ] && break; sleep 0.2; done`)
+		}
 		out := sh(t, dir, block[1])
 		if strings.Contains(block[1], "curl -sSi") && (!strings.Contains(out, "200 OK") || !strings.Contains(out, "Orderflow-Receipt")) {
 			t.Errorf("not accepted:\n%s\n%s", block[1], out)

@@ -31,7 +31,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	bin = dir
-	args := []string{"build", "-o", bin, "./services/local", "./services/orderctl", "./services/sandbox", "./services/ingest"}
+	args := []string{"build", "-o", bin, "./services/local", "./services/orderctl", "./services/sandbox", "./services/ingest", "./services/console"}
 	for _, worker := range workers {
 		args = append(args, "./services/"+worker)
 	}

@@ -29,6 +29,7 @@ type stack struct {
 	ops      map[string]string // service -> ops address
 	ingest   string            // base URLs
 	sandbox  string
+	console  string
 	env      []string
 }
 
@@ -55,11 +56,11 @@ func startStack(t testing.TB, startBroker func(testing.TB, string) *broker, sett
 	s.startDatabase(dir)
 	s.broker = startBroker(t, dir)
 
-	ingest, sandbox := freeAddr(t), freeAddr(t)
-	s.ingest, s.sandbox = "http://"+ingest, "http://"+sandbox
+	ingest, sandbox, console := freeAddr(t), freeAddr(t), freeAddr(t)
+	s.ingest, s.sandbox, s.console = "http://"+ingest, "http://"+sandbox, "http://"+console
 	s.env = append([]string{
 		"KAFKA_BROKERS=" + s.broker.addr, "DATABASE_URL=" + s.database.URL("orderflow"),
-		"INGEST_ADDR=" + ingest, "SANDBOX_ADDR=" + sandbox,
+		"INGEST_ADDR=" + ingest, "SANDBOX_ADDR=" + sandbox, "CONSOLE_ADDR=" + console, "CONSOLE_USERS=" + consoleUsers,
 		"ICBU_SECRETS=" + icbuKey + "=" + icbuSecret, "PROCUREMENT_TOKENS=" + procurementToken, "MALL_APPS=" + mallApp + "=" + mallToken,
 		"OKKI_URL=" + s.sandbox + "/router/rest", "OKKI_APP_KEY=23456789", "OKKI_APP_SECRET=e2e-okki-secret-7f31",
 		"OKKI_TARGET_APP_KEY=34567890", "OKKI_SIGN_METHOD=hmac-sha256",
@@ -73,7 +74,7 @@ func startStack(t testing.TB, startBroker func(testing.TB, string) *broker, sett
 
 	once(t, s.env, filepath.Join(bin, "orderctl"), "migrate")
 	once(t, s.env, filepath.Join(bin, "orderctl"), "topics", "apply")
-	for _, name := range slices.Concat([]string{"sandbox", "ingest"}, workers) {
+	for _, name := range slices.Concat([]string{"sandbox", "ingest", "console"}, workers) {
 		s.ops[name] = freeAddr(t)
 		s.services[name] = launch(t, dir, name, append(slices.Clone(s.env), "OPS_ADDR="+s.ops[name]), filepath.Join(bin, name))
 	}

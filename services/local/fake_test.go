@@ -62,6 +62,12 @@ type fakeIngest struct {
 	Secrets string `env:"ICBU_SECRETS,required" doc:"secrets"`
 }
 
+type fakeConsole struct {
+	boot.Settings
+	Behave behaviour
+	Users  string `env:"CONSOLE_USERS,required" doc:"users"`
+}
+
 type fakePersist struct {
 	boot.Settings
 	Behave   behaviour
@@ -79,6 +85,8 @@ func playService(name string) {
 	switch name {
 	case "ingest":
 		boot.Main(name, &fakeIngest{}, run)
+	case "console":
+		boot.Main(name, &fakeConsole{}, run)
 	case "persist":
 		boot.Main(name, &fakePersist{}, run)
 	default:

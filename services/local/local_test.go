@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/bcrypt"
+
 	"orderflow/pkg/store"
 )
 
@@ -24,6 +26,8 @@ func TestEnvFileAndEnvironments(t *testing.T) {
 		"INGEST_ADDR", "SANDBOX_ADDR", "OPS_ADDR", "INGEST_URL", "SANDBOX_URL", "KAFKA_BROKERS", "DATABASE_URL", "INGEST_OPS_ADDR", "PERSIST_OPS_ADDR",
 		"PROCUREMENT_TOKENS", "MALL_APPS", "OKKI_APP_KEY", "OKKI_APP_SECRET", "OKKI_URL", "EZR_APP_ID", "EZR_TOKEN", "EZR_APP_SYSTEM", "EZR_URL",
 		"PSEUDONYM_KEYS", "PAYLOAD_KEYS", "RECEIPT_KEYS",
+		"CONSOLE_ADDR", "CONSOLE_URL", "CONSOLE_OPS_ADDR", "CONSOLE_USER", "CONSOLE_PASSWORD", "CONSOLE_OPERATOR", "CONSOLE_OPERATOR_PASSWORD",
+		"CONSOLE_VIEWER", "CONSOLE_VIEWER_PASSWORD",
 	} {
 		if env[name] == "" {
 			t.Errorf("%s is missing in .local/env", name)
@@ -32,7 +36,7 @@ func TestEnvFileAndEnvironments(t *testing.T) {
 	if env["ICBU_SECRETS"] != "given 'key'=given secret" {
 		t.Errorf("the given secret came out as %q", env["ICBU_SECRETS"])
 	}
-	for _, name := range []string{"SCHEMA_REGISTRY_URL", "KAFKA_ADDR", "POSTGRES_ADDR", "CONSOLE_ADDR", "STRAY"} {
+	for _, name := range []string{"SCHEMA_REGISTRY_URL", "KAFKA_ADDR", "POSTGRES_ADDR", "CONSOLE_USERS", "STRAY"} {
 		if env[name] != "" {
 			t.Errorf("%s stands in .local/env, and there is no such thing", name)
 		}
@@ -54,6 +58,46 @@ func TestEnvFileAndEnvironments(t *testing.T) {
 	}
 	if calls, err := os.ReadFile(filepath.Join(dir, "orderctl.calls")); err != nil || string(calls) != "migrate true false\ntopics apply true false\n" {
 		t.Errorf("orderctl was called: %q %v", calls, err)
+	}
+}
+
+func TestConsoleUsers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r := start(t, dir)
+	env := r.up()
+	_, line, _ := strings.Cut(r.environ("console"), "\nCONSOLE_USERS=")
+	line, _, _ = strings.Cut(line, "\n")
+	entries := strings.Split(line, ",")
+	if len(entries) != len(people) {
+		t.Fatalf("CONSOLE_USERS has %d entries", len(entries))
+	}
+	for i, p := range people {
+		hash, ok := strings.CutPrefix(entries[i], env[p.setting]+":"+p.role+":")
+		if err := bcrypt.CompareHashAndPassword([]byte(hash), []byte(env[p.password])); !ok || err != nil || env[p.password] == "" {
+			t.Errorf("%s cannot log in with what .local/env says: %v", p.role, err)
+		}
+		if err := r.said(env[p.setting] + " / " + env[p.password]); err != nil {
+			t.Error(err)
+		}
+	}
+	if strings.Contains(r.environ("ingest"), "CONSOLE") {
+		t.Error("ingest knows the console's users")
+	}
+	r.signal(syscall.SIGTERM)
+	if code := r.ended(); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+
+	given := start(t, dir, "CONSOLE_USERS=somebody:viewer:hash", "CONSOLE_USER=somebody")
+	env = given.up()
+	for _, p := range people {
+		if env[p.setting] != "" || env[p.password] != "" {
+			t.Errorf("%s stands in .local/env, and is not the demo's", p.setting)
+		}
+	}
+	if !strings.Contains(given.environ("console"), "\nCONSOLE_USERS=somebody:viewer:hash\n") {
+		t.Error("the console lacks the given users")
 	}
 }
 

@@ -33,6 +33,9 @@ var secrets = []secret{
 	{"PSEUDONYM_KEYS", key},
 	{"PAYLOAD_KEYS", key},
 	{"RECEIPT_KEYS", key},
+	{"CONSOLE_PASSWORD", func() string { return hexText(10) }},
+	{"CONSOLE_OPERATOR_PASSWORD", func() string { return hexText(10) }},
+	{"CONSOLE_VIEWER_PASSWORD", func() string { return hexText(10) }},
 }
 
 // loadSecrets gives the generated secrets of this folder, and makes those that are not there yet.

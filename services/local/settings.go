@@ -21,6 +21,7 @@ type settings struct {
 // Addresses are what local and its services listen on.
 type Addresses struct {
 	Ingest   string `env:"INGEST_ADDR" envDefault:"127.0.0.1:8080" doc:"where ingest takes the pushes"`
+	Console  string `env:"CONSOLE_ADDR" envDefault:"127.0.0.1:8090" doc:"where the console serves its JSON API"`
 	Sandbox  string `env:"SANDBOX_ADDR" envDefault:"127.0.0.1:8099" doc:"where the stand-ins of OKKI and EZR listen"`
 	Kafka    string `env:"KAFKA_ADDR" envDefault:"127.0.0.1:9092" doc:"where the embedded broker listens"`
 	Postgres string `env:"POSTGRES_ADDR" envDefault:"127.0.0.1:5433" doc:"where the private PostgreSQL listens"`
@@ -51,6 +52,7 @@ func (a *Addresses) Validate() error {
 	var errs []error
 	for _, l := range []listener{
 		{"INGEST_ADDR", a.Ingest, ""},
+		{"CONSOLE_ADDR", a.Console, ""},
 		{"SANDBOX_ADDR", a.Sandbox, ""},
 		{"KAFKA_ADDR", a.Kafka, ""},
 		{"POSTGRES_ADDR", a.Postgres, ""},
@@ -73,7 +75,7 @@ func (a *Addresses) ops(n int) string {
 
 // listeners are all the addresses that this stack will listen on.
 func (s *settings) listeners(services []service) []listener {
-	all := []listener{{"INGEST_ADDR", s.Ingest, "ingest"}, {"SANDBOX_ADDR", s.Sandbox, "sandbox"}}
+	all := []listener{{"INGEST_ADDR", s.Ingest, "ingest"}, {"CONSOLE_ADDR", s.Console, "console"}, {"SANDBOX_ADDR", s.Sandbox, "sandbox"}}
 	if s.Brokers == "" {
 		all = append(all, listener{"KAFKA_ADDR", s.Kafka, "the broker"})
 	}

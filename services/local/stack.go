@@ -63,13 +63,16 @@ func (s *stack) prepare(ctx context.Context) (err error) {
 	for name, value := range generated {
 		s.env.standard(name, value)
 	}
+	if err := s.env.invite(); err != nil {
+		return err
+	}
 	s.env.standard("OKKI_URL", httpURL(s.cfg.Sandbox)+"/router/rest")
 	s.env.standard("EZR_URL", httpURL(s.cfg.Sandbox))
 	// A static member takes its partitions back at once after a restart.
 	s.env.standard("WORKER_SLOT", "0")
 	for name, value := range map[string]string{
-		"INGEST_ADDR": s.cfg.Ingest, "SANDBOX_ADDR": s.cfg.Sandbox, "OPS_ADDR": s.cfg.Ops,
-		"INGEST_URL": httpURL(s.cfg.Ingest), "SANDBOX_URL": httpURL(s.cfg.Sandbox),
+		"INGEST_ADDR": s.cfg.Ingest, "CONSOLE_ADDR": s.cfg.Console, "SANDBOX_ADDR": s.cfg.Sandbox, "OPS_ADDR": s.cfg.Ops,
+		"INGEST_URL": httpURL(s.cfg.Ingest), "CONSOLE_URL": httpURL(s.cfg.Console), "SANDBOX_URL": httpURL(s.cfg.Sandbox),
 	} {
 		s.env[name] = value
 	}
@@ -176,14 +179,17 @@ func (s *stack) introduce(ctx context.Context) error {
 // published are the settings that .local/env tells, in its order.
 func published() []string {
 	names := []string{
-		"INGEST_ADDR", "SANDBOX_ADDR", "KAFKA_ADDR", "POSTGRES_ADDR", "OPS_ADDR",
-		"INGEST_URL", "SANDBOX_URL", "KAFKA_BROKERS", "SCHEMA_REGISTRY_URL", "DATABASE_URL",
+		"INGEST_ADDR", "CONSOLE_ADDR", "SANDBOX_ADDR", "KAFKA_ADDR", "POSTGRES_ADDR", "OPS_ADDR",
+		"INGEST_URL", "CONSOLE_URL", "SANDBOX_URL", "KAFKA_BROKERS", "SCHEMA_REGISTRY_URL", "DATABASE_URL",
 	}
 	for _, service := range services {
 		names = append(names, opsName(service))
 	}
 	for _, s := range secrets {
 		names = append(names, s.name)
+	}
+	for _, p := range people {
+		names = append(names, p.setting)
 	}
 	return append(names, "OKKI_URL", "OKKI_SIGN_METHOD", "EZR_URL", "EZR_SIGN",
 		"KAFKA_TLS_CA", "KAFKA_TLS_CERT", "KAFKA_TLS_KEY", "KAFKA_SASL_MECHANISM", "KAFKA_SASL_USER", "KAFKA_SASL_PASSWORD")
@@ -195,6 +201,7 @@ func opsName(s service) string { return strings.ToUpper(s.name) + "_OPS_ADDR" }
 func (s *stack) addresses() string {
 	rows := [][2]string{
 		{"pushes", s.env["INGEST_URL"] + "  (/icbu/okki/orders, /fenbeitong/{token}/procurement-orders, /api/morder/thirdOrdAdd)"},
+		{"console", s.env["CONSOLE_URL"] + "  (where is my order, dead letters; " + s.env.logins() + ")"},
 		{"partners", s.env["SANDBOX_URL"] + "  (stand-ins of OKKI and EZR; /_sandbox/orders shows what they took)"},
 		{"Kafka", s.env["KAFKA_BROKERS"]},
 		{"PostgreSQL", s.cfg.Postgres + "  (psql \"$DATABASE_URL\" after `source .local/env`)"},
@@ -203,7 +210,7 @@ func (s *stack) addresses() string {
 		{"logs", filepath.Join(stateDir, "logs")},
 	}
 	if s.postgres == nil {
-		rows[3][1] = "yours  (DATABASE_URL)"
+		rows[4][1] = "yours  (DATABASE_URL)"
 	}
 	var b strings.Builder
 	b.WriteString("\norderflow is up. Ctrl-C ends it; its data stays in " + stateDir + " (make clean removes it).\n\n")

@@ -110,12 +110,12 @@ func start(t *testing.T, dir string, settings ...string) *running {
 		t.Fatal(err)
 	}
 	r := &running{t: t, dir: dir, cmd: exec.Command(filepath.Join(programs, "local")), done: make(chan struct{})}
-	ports := freePorts(t, 4+len(services))
+	ports := freePorts(t, 5+len(services))
 	r.cmd.Dir = dir
 	_ = os.Remove(filepath.Join(dir, stateDir, "env")) // of a local before this one
 	r.cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "DEMO=0", "STRAY=secret",
-		"INGEST_ADDR=" + ports[0], "SANDBOX_ADDR=" + ports[1], "KAFKA_ADDR=" + ports[2], "POSTGRES_ADDR=" + ports[3], "OPS_ADDR=" + ports[4],
+		"INGEST_ADDR=" + ports[0], "SANDBOX_ADDR=" + ports[1], "KAFKA_ADDR=" + ports[2], "POSTGRES_ADDR=" + ports[3], "CONSOLE_ADDR=" + ports[4], "OPS_ADDR=" + ports[5],
 		"KAFKA_BROKERS=127.0.0.1:1", "DATABASE_URL=postgres://u:p@127.0.0.1:1/d",
 	}, settings...)
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.out
