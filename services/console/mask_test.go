@@ -263,14 +263,20 @@ func TestMaskRecord(t *testing.T) {
 
 func TestMaskRecordIsBounded(t *testing.T) {
 	line := `{"BarCode":"` + strings.Repeat("1", 100) + `","Amount":1.00,"x":"` + strings.Repeat("y", 100) + `"}`
+	inner := strings.Join(numbered(`"b%":0,`, 90), "") + `"z":0`
 	for name, body := range map[string]string{
 		"many lines": `{"Dtls":[` + strings.Repeat(line+",", 9_999) + line + `]}`,
 		"many names": `{"a0":0` + strings.Join(numbered(`,"a%":0`, 9_999), "") + `}`,
+		"objects":    `{` + strings.Join(numbered(`"a%":{`+inner+`},`, 90), "") + `"z":1}`,
 		"both":       `[` + strings.Join(numbered(`{"a%":[`+strings.Repeat(line+",", 90)+`1]},`, 90), "") + `1]`,
 	} {
 		shown := maskRecord(event.Received(order.Mall), "", []byte(body))
 		if !shown.Cut || !shown.Document.IsValid() || len(shown.Document) > 512<<10 || shown.Fault != "" || !strings.Contains(string(shown.Document), "•••+") {
 			t.Errorf("%s: %d bytes, %+v", name, len(shown.Document), shown.Fault)
+		}
+		values := slices.DeleteFunc(placesOf(t, shown.Document), func(p place) bool { return p.isName })
+		if len(values) > maxShownValues+source.MaxDepth {
+			t.Errorf("%s: %d values", name, len(values))
 		}
 	}
 	shown := maskRecord(event.Received(order.Mall), "", []byte(`{"Dtls":[`+strings.Repeat("1,", 149)+`1]}`))
