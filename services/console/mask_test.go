@@ -282,7 +282,7 @@ func TestMaskRecordIsBounded(t *testing.T) {
 		if !shown.Cut || !shown.Document.IsValid() || len(shown.Document) > 512<<10 || shown.Fault != "" || !strings.Contains(string(shown.Document), "•••+") {
 			t.Errorf("%s: %d bytes, %+v", name, len(shown.Document), shown.Fault)
 		}
-		values := slices.DeleteFunc(placesOf(t, shown.Document), func(p place) bool { return p.isName })
+		values := slices.DeleteFunc(placesOf(t, shown.Document), func(p spot) bool { return p.isName })
 		if len(values) > maxShownValues+source.MaxDepth {
 			t.Errorf("%s: %d values", name, len(values))
 		}
