@@ -71,19 +71,25 @@ func start(t testing.TB, changes ...func(*settings)) *desk {
 		t.Fatal(err)
 	}
 	d.open()
-	cfg := settings{
-		Bus: d.broker.Settings, Store: store.Settings{URL: d.url}, Privacy: private, Receipt: receipt.Settings{Keys: receiptKey},
-		Console: Settings{
-			Users:        entry(t, "vera", "viewer") + "," + entry(t, "olga", "operator") + "," + entry(t, "anna", "approver"),
-			ApprovalSize: 1000, ReplayMaxTimes: 3, StopRatio: 0.5,
-		},
-	}
+	cfg := deskSettings(t, d)
 	for _, change := range changes {
 		change(&cfg)
 	}
 	d.run(cfg)
 	d.await("ready", func() bool { return d.ask("", "GET", "/readyz", "").status == http.StatusOK })
 	return d
+}
+
+// deskSettings are those of a console with one person of each role.
+func deskSettings(t testing.TB, d *desk) settings {
+	t.Helper()
+	return settings{
+		Bus: d.broker.Settings, Store: store.Settings{URL: d.url}, Privacy: private, Receipt: receipt.Settings{Keys: receiptKey},
+		Console: Settings{
+			Users:        entry(t, "vera", "viewer") + "," + entry(t, "olga", "operator") + "," + entry(t, "anna", "approver"),
+			ApprovalSize: 1000, ReplayMaxTimes: 3, StopRatio: 0.5,
+		},
+	}
 }
 
 func (d *desk) open() {

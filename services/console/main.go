@@ -1,4 +1,4 @@
-// Console is where people look and act: where is my order, dead letters and their replays, receipts. It serves the JSON API
+// Console is where people look and act: where is my order, dead letters and their replays, receipts. It serves pages and the JSON API
 // of interfaces.md section 5; what it changes, it writes to PostgreSQL with the name of who did it.
 package main
 
@@ -72,12 +72,17 @@ func serveConsole(ctx context.Context, p *boot.Process, cfg settings, listener n
 	if err != nil {
 		return err
 	}
+	seen, err := newPages(cfg.Console.origins(), newFlow(client, cfg.Bus, p.Log))
+	if err != nil {
+		return err
+	}
 	rehearser := newRehearser(db)
 	jobs := newRunner(db, personal, opener(p, cfg.Bus), rehearser.one, p.Log, cfg.Console)
 	c := &console{
 		log: p.Log, health: p.Health, metrics: newMetrics(p.Metrics), door: door, db: db, writer: store.NewWriter(db, personal),
 		personal: personal, rehearser: rehearser,
 		receipts: &receipts{keys: keys, db: db, records: newRecords(client, cfg.Bus, p.Log)}, strangers: newLimiter(), wake: jobs.look,
+		pages:        seen,
 		approvalSize: cfg.Console.ApprovalSize, replayMaxTimes: cfg.Console.ReplayMaxTimes,
 	}
 	go watch(ctx, p.Health, db, client)

@@ -26,7 +26,8 @@ func (c *console) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc(patternHealthz, c.health.ServeHealthz)
 	mux.HandleFunc(patternReadyz, c.health.ServeReadyz)
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+	c.pageRoutes(mux)
+	mux.HandleFunc("GET /api/{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, _ = w.Write(index)
 	})

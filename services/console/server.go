@@ -39,6 +39,7 @@ type console struct {
 	receipts  *receipts
 	strangers *limiter // of receipts without a login
 	wake      func()   // makes the runner look for jobs at once
+	pages     *pages
 
 	approvalSize   int
 	replayMaxTimes int

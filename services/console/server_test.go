@@ -24,7 +24,7 @@ func TestAddresses(t *testing.T) {
 		{"vera", "POST", "/api/orders", "405 method_not_allowed"},
 		{"vera", "DELETE", "/api/orders/icbu:1", "405 method_not_allowed"},
 		{"vera", "GET", "/nothing", "404 not_found"},
-		{"vera", "GET", "/api/", "404 not_found"},
+		{"vera", "GET", "/api/nothing", "404 not_found"},
 		{"vera", "GET", "/favicon.ico", "404 not_found"},
 	} {
 		got := d.ask(c.who, c.method, c.path, "")
@@ -39,8 +39,11 @@ func TestAddresses(t *testing.T) {
 		}
 	}
 	home := d.ask("", "GET", "/", "")
-	if home.status != http.StatusOK || !strings.Contains(home.body, "/api/orders?number=") || strings.Contains(home.body, "<script") {
+	if home.status != http.StatusSeeOther || home.header.Get("Location") != "/login" {
 		t.Errorf("/: %d %s", home.status, home.body)
+	}
+	if list := d.ask("", "GET", "/api/", ""); list.status != http.StatusOK || !strings.Contains(list.body, "/api/orders?number=") || strings.Contains(list.body, "<script") {
+		t.Errorf("/api/: %d %s", list.status, list.body)
 	}
 	for _, got := range []said{home, d.ask("vera", "GET", "/api/orders?number=x", ""), d.ask("", "GET", "/nothing", "")} {
 		for name, want := range map[string]string{
