@@ -503,8 +503,10 @@ func TestDryRunStatements(t *testing.T) {
 		t.Errorf("bounded by bytes: %d letters %v", len(letters), err)
 	}
 	judged := []store.ReplayItem{
-		{LetterID: 1, Result: store.ItemSuperseded}, {LetterID: 2, Result: store.ItemWouldPass},
-		{LetterID: 3, Result: store.ItemWouldFail, Code: "bad_amount", Path: "/a"}, {LetterID: 4, Result: store.ItemSkipped, Code: "fixed"},
+		{LetterID: 1, Result: store.ItemSuperseded},
+		{LetterID: 2, Result: store.ItemWouldPass},
+		{LetterID: 3, Result: store.ItemWouldFail, Code: "bad_amount", Path: "/a"},
+		{LetterID: 4, Result: store.ItemSkipped, Code: "fixed"},
 	}
 	if err := run.Judge(t.Context(), judged); err != nil {
 		t.Fatal(err)
