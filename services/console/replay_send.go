@@ -132,6 +132,9 @@ func (s *sender) produce(ctx context.Context, letters []store.ReplayLetter) ([]s
 	if err := s.client.ProduceSync(ctx, records...).FirstErr(); err != nil {
 		return nil, fmt.Errorf("produce letters: %w", err)
 	}
+	if err := s.learned(ctx); err != nil {
+		return nil, err
+	}
 	if err := s.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
 		return nil, fmt.Errorf("commit letters: %w", err)
 	}
@@ -140,6 +143,16 @@ func (s *sender) produce(ctx context.Context, letters []store.ReplayLetter) ([]s
 		produced[i] = store.Produced{LetterID: ids[i], Partition: record.Partition, Offset: record.Offset}
 	}
 	return produced, nil
+}
+
+// learned waits until the client has stored what it learned about topics that are new to it. Before that, which may be after
+// their records are acknowledged, franz-go takes the transaction for an empty one: it aborts it, and reports a commit. The
+// call is the one that waits for the lock under which topics are stored; no record is buffered any more that it could abort.
+func (s *sender) learned(ctx context.Context) error {
+	if err := s.client.AbortBufferedRecords(ctx); err != nil {
+		return fmt.Errorf("wait for topics: %w", err)
+	}
+	return nil
 }
 
 // find reads the replay topics from where the job's confirmed letters end, and gives its letters that are there.
