@@ -32,13 +32,13 @@ tools() {
 # cache does not see files outside a module.
 deployment() { (cd deploy/tools && GOWORK=off ../../bin/gotestsum --format standard-quiet --jsonfile "$results/deployment.json" -- -count=1 ./...); }
 
-unit() { gotest unit -race -timeout 8m work; }
+unit() { gotest unit -race -timeout 20m work; }
 
 # The worker's laws under many seeds, in a bubble whose clock jumps. The tag is franz-go's own: its locks then let the
 # clock go on. It changes the client, so it is for this test alone; -race runs over the same world in the step unit.
-laws() { gotest laws -tags synctests -count=1 -timeout 5m -run 'LawsUnderMany|Rebalance|Moves' ./pkg/worker/...; }
+laws() { gotest laws -tags synctests -count=1 -timeout 10m -run 'LawsUnderMany|Rebalance|Moves' ./pkg/worker/...; }
 
-journeys() { gotest journeys -tags e2e -count=1 -timeout 10m ./services/e2e/...; }
+journeys() { gotest journeys -tags e2e -count=1 -timeout 20m ./services/e2e/...; }
 
 # Prints its report and, if a law is broken, the folder of the evidence. The long run is `make chaos`; that each law broken
 # on purpose is caught takes `make chaos MUTANTS=1`, about two minutes a law.

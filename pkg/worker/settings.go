@@ -4,7 +4,15 @@ package worker
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"time"
+)
+
+// A slot is part of names that Kafka keeps.
+const (
+	maxSlot     = 64
+	slotLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 )
 
 // Settings of every worker.
@@ -22,6 +30,9 @@ type Settings struct {
 // Validate reports every mistake at once.
 func (s *Settings) Validate() error {
 	var errs []error
+	if len(s.Slot) > maxSlot || strings.ContainsFunc(s.Slot, func(r rune) bool { return !strings.ContainsRune(slotLetters, r) }) {
+		errs = append(errs, fmt.Errorf("WORKER_SLOT: at most %d letters, digits, dots, dashes and underscores", maxSlot))
+	}
 	if s.MaxAttempts < 1 {
 		errs = append(errs, errors.New("MAX_ATTEMPTS: at least 1"))
 	}

@@ -7,9 +7,9 @@ import (
 )
 
 func TestSettingsSayEveryMistakeAtOnce(t *testing.T) {
-	wrong := Settings{RetryAfterMax: -time.Second}
+	wrong := Settings{Slot: "a b/..", RetryAfterMax: -time.Second}
 	err := wrong.Validate()
-	for _, name := range []string{"MAX_ATTEMPTS", "LANES", "LANE_GAP", "RETRY_AFTER_MAX", "DEAD_LETTER_RATIO", "DEAD_LETTER_MIN"} {
+	for _, name := range []string{"WORKER_SLOT", "MAX_ATTEMPTS", "LANES", "LANE_GAP", "RETRY_AFTER_MAX", "DEAD_LETTER_RATIO", "DEAD_LETTER_MIN"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not named in %v", name, err)
 		}

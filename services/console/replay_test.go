@@ -19,10 +19,10 @@ func TestReplayEndsWithAResultEach(t *testing.T) {
 	y.start(y.runner())
 	y.park("A", 0, 300)
 	for n := range int64(300) {
-		switch {
-		case n%10 == 0:
+		switch n % 10 {
+		case 0:
 			y.answer(parkedKey("A", n), "")
-		case n%10 == 1:
+		case 1:
 			y.answer(parkedKey("A", n), event.Superseded)
 		}
 	}
