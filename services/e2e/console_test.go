@@ -73,7 +73,7 @@ func whereIsMyOrder(t *testing.T, s *stack) {
 		var receipt receiptBody
 		status, err := s.consoleAsk("", http.MethodGet, address, "", &receipt)
 		if err != nil || status != http.StatusOK || receipt.Source != "mall" || len(receipt.Orders) != len(orders) {
-			return fmt.Errorf("receipt: %d %+v %v", status, receipt, err)
+			return fmt.Errorf("receipt: %d %+v %w", status, receipt, err)
 		}
 		for i, o := range receipt.Orders {
 			if o.OrderKey != orders[i].key || o.State != want {
@@ -96,7 +96,7 @@ func whereIsMyOrder(t *testing.T, s *stack) {
 			status, err := s.consoleAsk("vera", http.MethodGet, "/api/orders?number="+url.QueryEscape(number), "", &found)
 			if err != nil || status != http.StatusOK || len(found.Items) != 1 || found.Items[0].OrderKey != orders[0].key ||
 				found.Items[0].State != "delivered" || found.Items[0].Total != orders[0].total || len(found.Items[0].Steps) < 3 {
-				return fmt.Errorf("%s: %d %+v %v", number, status, found, err)
+				return fmt.Errorf("%s: %d %+v %w", number, status, found, err)
 			}
 			return nil
 		})
