@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -98,8 +99,30 @@ func (p *process) end(sig syscall.Signal) {
 	}
 }
 
-func (p *process) freeze() { p.signal(syscall.SIGSTOP) }
-func (p *process) thaw()   { p.signal(syscall.SIGCONT) }
+func (p *process) thaw() { p.signal(syscall.SIGCONT) }
+
+// freeze stops every thread of the process. The signal's sender goes on before the threads have stopped, and a broker
+// answers in milliseconds: it waits for each thread's state.
+func (p *process) freeze() {
+	p.t.Helper()
+	p.signal(syscall.SIGSTOP)
+	eventually(p.t, patience, p.name+" stands still", func() error {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
+		if err != nil || len(threads) == 0 {
+			return fmt.Errorf("the threads of %s are not found: %v", p.name, err)
+		}
+		for _, thread := range threads {
+			stat, err := os.ReadFile(thread)
+			if err != nil {
+				return fmt.Errorf("read a thread's state: %w", err)
+			}
+			if _, state, _ := strings.Cut(string(stat), ") "); !strings.HasPrefix(state, "T") {
+				return fmt.Errorf("a thread of %s runs: %.10q", p.name, state)
+			}
+		}
+		return nil
+	})
+}
 
 func (p *process) signal(sig syscall.Signal) {
 	p.t.Helper()
