@@ -41,9 +41,11 @@ type orderRow struct {
 	deliveredTotal    string
 	deliveredDigest   string
 	receivedAt        time.Time
+	numbers           []string // every number of any push of the order, see know
 
-	document *Validated // to be written, with all that was read from it
-	excerpt  *Excerpt   // to be written; at most one of the two
+	renumbered bool       // numbers are to be written
+	document   *Validated // to be written, with all that was read from it
+	excerpt    *Excerpt   // to be written; at most one of the two
 }
 
 type revisionRow struct {
@@ -74,6 +76,9 @@ func newAccount(key order.Key) *account {
 // apply adds one fact. Facts of one topic must come in that topic's order; settle follows the last one.
 func (a *account) apply(f *Fact, now time.Time) {
 	r := a.touch(f)
+	if a.order.version == 0 {
+		a.know(a.order.numbers, []string{numberOfKey(a.order.key)})
+	}
 	switch {
 	case f.Validated != nil:
 		a.addValidated(f, r, now)
@@ -130,10 +135,12 @@ func (a *account) addValidated(f *Fact, r *revisionRow, now time.Time) {
 			a.step(r, stepOfContent(r.content), "", now, servicePersist, "", revisionText(r.contentOther))
 		}
 	}
-	if a.order.validated && r.revision <= a.order.revision {
+	o := &a.order
+	if o.validated && r.revision <= o.revision {
+		a.know(o.numbers, f.Validated.Order.Numbers)
 		return
 	}
-	o := &a.order
+	a.know(f.Validated.Order.Numbers, o.numbers)
 	o.validated, o.revision, o.receivedAt, o.contentDigest = true, r.revision, r.receivedAt, f.Meta.Digest
 	if r.content != contentDuplicate {
 		o.contentRevision, o.documentRevision = r.revision, r.revision
@@ -181,6 +188,7 @@ func (a *account) addLetter(f *Fact, r *revisionRow) {
 		l.merge(f.Letter)
 	}
 	o := &a.order
+	a.know(o.numbers, f.Letter.Excerpt.Numbers)
 	if !o.validated && step == StepRefused && r.revision > o.documentRevision {
 		o.documentRevision, o.excerpt = r.revision, &f.Letter.Excerpt
 		a.changed = true

@@ -39,6 +39,7 @@ type Letter struct {
 // Excerpt is what could be read of a document that was refused.
 type Excerpt struct {
 	OrderNo string
+	Numbers []string // every number that people may ask for the order by
 	Shop    string
 	Total   decimal.NullDecimal
 }

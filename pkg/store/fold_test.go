@@ -75,7 +75,7 @@ func interleave(t *rapid.T, passed, others []store.Fact) []store.Fact {
 
 // dump is all that is stored about an order, as text that does not name the order.
 func (s *shelf) dump(key order.Key) string {
-	all := s.rows(`select 'order', revision, validated, state, order_no, numbers, total::text, currency, delivered_revision, delivered_total::text,
+	all := s.rows(`select 'order', revision, validated, state, order_no, array_remove(numbers, split_part(order_key, ':', 2)), total::text, currency, delivered_revision, delivered_total::text,
 		delivered_digest, content_digest, content_revision, document_revision, received_at from orders where order_key = $1`, key)
 	all = append(all, s.rows(`select 'line', line_no, name from order_lines where order_key = $1 order by line_no`, key)...)
 	all = append(all, s.rows(`select 'received', revision, push_id, content_digest, received_at, validated_at, content, content_other, outcome,

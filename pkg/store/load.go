@@ -17,7 +17,7 @@ const (
 	planAnew = `set local plan_cache_mode = force_custom_plan`
 
 	loadOrders = `select order_key, version, revision, validated, state, content_digest, content_revision, document_revision,
-		delivered_revision, delivered_total::text, delivered_digest, received_at
+		delivered_revision, delivered_total::text, delivered_digest, received_at, numbers
 		from orders where order_key = any($1) order by order_key for update`
 
 	wanted = `with wanted as (
@@ -64,7 +64,7 @@ func scanOrders(rows pgx.Rows, accounts map[order.Key]*account) error {
 		var contentRevision, documentRevision, deliveredRevision *int64
 		var deliveredTotal *string
 		err := rows.Scan(&o.key, &o.version, &o.revision, &o.validated, &o.state, &o.contentDigest, &contentRevision,
-			&documentRevision, &deliveredRevision, &deliveredTotal, &o.deliveredDigest, &o.receivedAt)
+			&documentRevision, &deliveredRevision, &deliveredTotal, &o.deliveredDigest, &o.receivedAt, &o.numbers)
 		if err != nil {
 			return err
 		}

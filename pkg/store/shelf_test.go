@@ -126,7 +126,7 @@ func letter(key order.Key, n int64, digest, stage, topic, code string, replays i
 			Stage:  stage, Code: code, Path: "/amount", Class: "permanent", Attempts: 1, First: failed, Last: failed, Replays: replays,
 		},
 		Record:  event.Message{Topic: event.DeadLetters(stage), Partition: 3, Offset: n*10 + int64(replays), Headers: []event.Header{{Key: "h", Value: []byte{0, 255}}}},
-		Excerpt: store.Excerpt{OrderNo: "EX" + digest},
+		Excerpt: store.Excerpt{OrderNo: "EX" + digest, Numbers: []string{"EX" + digest, fmt.Sprint("RN", n)}},
 	}}
 }
 

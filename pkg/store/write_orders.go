@@ -2,7 +2,6 @@ package store
 
 import (
 	"encoding/json"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -49,9 +48,9 @@ const (
 
 	writeStates = `update orders as o set revision = n.revision, state = n.state, delivered_revision = n.delivered_revision,
 		delivered_total = n.delivered_total::numeric, delivered_digest = n.delivered_digest, content_digest = n.content_digest,
-		received_at = n.received_at, updated_at = now(), version = o.version + 1
-	from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::timestamptz[])
-	as n (order_key, version, revision, state, delivered_revision, delivered_total, delivered_digest, content_digest, received_at)
+		received_at = n.received_at, numbers = coalesce(` + list + `(n.numbers), o.numbers), updated_at = now(), version = o.version + 1
+	from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::timestamptz[], $10::text[])
+	as n (order_key, version, revision, state, delivered_revision, delivered_total, delivered_digest, content_digest, received_at, numbers)
 	where o.order_key = n.order_key and o.version = n.version`
 
 	deleteLines = `delete from order_lines where order_key = any($1)`
@@ -65,11 +64,6 @@ const (
 	// unnested by one level.
 	list          = `unjoin`
 	listSeparator = "\x1f"
-)
-
-const (
-	maxNumber  = 128 // bytes of an order number that can be searched; longer ones do not fit an index
-	maxNumbers = 32
 )
 
 // documentRow is an orders row whose document is written too.
@@ -92,9 +86,6 @@ func sealDocument(keys *privacy.Keys, o *orderRow) documentRow {
 	if row.OrderNo == "" {
 		row.OrderNo = numberOfKey(o.key)
 	}
-	if len(row.Numbers) == 0 {
-		row.Numbers = []string{row.OrderNo}
-	}
 	return row
 }
 
@@ -112,19 +103,6 @@ func personalJSON(p order.Personal) []byte {
 		panic(err) // a struct of strings
 	}
 	return text
-}
-
-// numberOfKey is the order number inside a key, "" in an unnamed one. PostgreSQL takes no NUL in a text: a letter about such
-// a number must find its order all the same.
-func numberOfKey(key order.Key) string {
-	if !key.Named() {
-		return ""
-	}
-	number, err := url.PathUnescape(string(key[strings.LastIndexByte(string(key), ':')+1:]))
-	if err != nil {
-		return ""
-	}
-	return strings.ReplaceAll(strings.ToValidUTF8(number, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 // queueOrders queues the writing of the orders' rows; what it returns counts the rows that must be written.
@@ -153,7 +131,7 @@ func documentColumns(keys *privacy.Keys, rows []documentRow) []any {
 		column(rows, func(r documentRow) string { return string(r.key) }),
 		column(rows, func(r documentRow) string { return string(r.source) }),
 		column(rows, func(r documentRow) string { return r.OrderNo }),
-		column(rows, func(r documentRow) string { return strings.Join(searchable(r.Numbers), listSeparator) }),
+		column(rows, func(r documentRow) string { return strings.Join(r.numbers, listSeparator) }),
 		column(rows, func(r documentRow) string { return r.OriginalNo }),
 		column(rows, func(r documentRow) int64 { return int64(r.revision) }),
 		column(rows, func(r documentRow) bool { return r.validated }),
@@ -197,6 +175,12 @@ func stateColumns(rows []*orderRow) []any {
 		column(rows, func(r *orderRow) string { return r.deliveredDigest }),
 		column(rows, func(r *orderRow) string { return r.contentDigest }),
 		column(rows, func(r *orderRow) time.Time { return r.receivedAt }),
+		column(rows, func(r *orderRow) *string {
+			if !r.renumbered {
+				return nil
+			}
+			return new(strings.Join(r.numbers, listSeparator))
+		}),
 	}
 }
 
@@ -235,17 +219,6 @@ func queueLines(batch *pgx.Batch, documents []documentRow) {
 		column(rows, func(r lineRow) *string { return amount(r.Discount) }),
 		column(rows, func(r lineRow) *string { return amount(r.Amount) }),
 	)
-}
-
-// searchable leaves out what no index takes.
-func searchable(numbers []string) []string {
-	var kept []string
-	for _, number := range numbers {
-		if number != "" && len(number) <= maxNumber && len(kept) < maxNumbers {
-			kept = append(kept, number)
-		}
-	}
-	return kept
 }
 
 // amount is the exact text of an amount, with the places that it was sent with.

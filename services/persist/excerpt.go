@@ -21,22 +21,24 @@ func sourceOf(origin *event.Message, key order.Key) order.Source {
 	return order.Source(name)
 }
 
-// excerpt reads what can be read of a document that was refused: its number, its shop, its total. Anything odd is left
+// excerpt reads what can be read of a document that was refused: its numbers, its shop, its total. Anything odd is left
 // out; nothing here is an error.
 func excerpt(of order.Source, document []byte) store.Excerpt {
 	switch of {
 	case order.ICBU:
-		found := members(document, "ali_order_no", "amount")
-		return store.Excerpt{OrderNo: number(found[0]), Total: total(found[1])}
+		found := members(document, "amount", "ali_order_no", "okki_order_no", "trade_no")
+		return store.Excerpt{OrderNo: number(found[1]), Numbers: numbers(found[1:]), Total: total(found[0])}
 	case order.Procurement:
 		found := members(document, "order_info", "price_info")
+		named := members(found[0], "order_id", "supplier_order_id")
 		return store.Excerpt{
-			OrderNo: number(members(found[0], "order_id")[0]),
+			OrderNo: number(named[0]),
+			Numbers: numbers(named),
 			Total:   total(members(found[1], "total_price")[0]),
 		}
 	case order.Mall:
 		found := members(document, "Code", "ShopCode", "TotalMoney")
-		return store.Excerpt{OrderNo: number(found[0]), Shop: number(found[1]), Total: total(found[2])}
+		return store.Excerpt{OrderNo: number(found[0]), Numbers: numbers(found[:1]), Shop: number(found[1]), Total: total(found[2])}
 	default:
 		return store.Excerpt{}
 	}
@@ -62,6 +64,17 @@ func number(raw []byte) string {
 		return ""
 	}
 	return text
+}
+
+// numbers are those of the raw values that people may ask for the order by.
+func numbers(raw [][]byte) []string {
+	var found []string
+	for _, value := range raw {
+		if text := number(value); text != "" {
+			found = append(found, text)
+		}
+	}
+	return found
 }
 
 func total(raw []byte) decimal.NullDecimal {

@@ -169,3 +169,27 @@ func FuzzLetterFact(f *testing.F) {
 		}
 	})
 }
+
+// What a refused record says about its order's numbers is read as far as it can be read.
+func TestNumbersOfARefusedRecord(t *testing.T) {
+	long := strings.Repeat("9", order.MaxKeyPart+1)
+	for _, c := range []struct {
+		of   order.Source
+		body string
+		want []string
+	}{
+		{order.ICBU, `{"trade_no":"T1","amount":"x","okki_order_no":7,"ali_order_no":"P1"}`, []string{"P1", "7", "T1"}},
+		{order.ICBU, `{"ali_order_no":{"a":1},"okki_order_no":["x"],"trade_no":null}`, nil},
+		{order.ICBU, `{"ali_order_no":"P1","okki_order_no":"` + long + `","trade_no":"a\u0000b"}`, []string{"P1"}},
+		{order.ICBU, `{"okki_order_no":"O1","trade_no":"T1"`, []string{"O1", "T1"}},
+		{order.ICBU, `[1]`, nil},
+		{order.Procurement, `{"order_info":{"supplier_order_id":"S1","order_id":12},"supplier_order_id":"other"}`, []string{"12", "S1"}},
+		{order.Procurement, `{"order_info":"S1"}`, nil},
+		{order.Mall, `{"ShopCode":"S","Code":"0012","TotalMoney":"1"}`, []string{"0012"}},
+		{order.Mall, ``, nil},
+	} {
+		if got := excerpt(c.of, []byte(c.body)).Numbers; !slices.Equal(got, c.want) {
+			t.Errorf("%s %s: %q, want %q", c.of, c.body, got, c.want)
+		}
+	}
+}
