@@ -42,9 +42,9 @@ func TestDeliveredOrder(t *testing.T) {
 	if _, err := s.store.Order(t.Context(), "icbu:P2"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("an unknown order: %v", err)
 	}
-	steps, err := s.store.Timeline(t.Context(), "icbu:P1", 2)
-	if err != nil || len(steps) != 2 || steps[1].Step != store.StepDelivered {
-		t.Errorf("timeline: %+v %v", steps, err)
+	lines, err := s.store.Timelines(t.Context(), []order.Key{"icbu:P1", "icbu:P1", "icbu:none"}, 2)
+	if err != nil || len(lines["icbu:P1"].Events) != 2 || lines["icbu:P1"].Events[1].Step != store.StepDelivered || lines["icbu:none"].Events != nil {
+		t.Errorf("timelines: %+v %v", lines, err)
 	}
 }
 

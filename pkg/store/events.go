@@ -1,10 +1,9 @@
 package store
 
 import (
-	"context"
+	"strconv"
+	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"orderflow/pkg/order"
 )
@@ -42,16 +41,14 @@ type Event struct {
 	Detail   string
 }
 
-const insertEvent = `insert into order_events (order_key, revision, step, dedupe, at, service, code, detail)
-	values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing`
-
-// QueueEvent adds the writing of an event to a batch.
-func QueueEvent(batch *pgx.Batch, e Event) {
-	batch.Queue(insertEvent, e.OrderKey, e.Revision, e.Step, e.Dedupe, e.At, e.Service, e.Code, e.Detail)
-}
-
-// AddEvent writes one event within a transaction.
-func AddEvent(ctx context.Context, db pgx.Tx, e Event) error {
-	_, err := db.Exec(ctx, insertEvent, e.OrderKey, e.Revision, e.Step, e.Dedupe, e.At, e.Service, e.Code, e.Detail)
-	return err
+// Call tells how an attempt at a partner ended and how long the call took, -1 where nobody knows: its worker died. The
+// detail is the ledger's text.
+func (e Event) Call() (ending Ending, took time.Duration) {
+	outcome, rest, _ := strings.Cut(e.Detail, ", ")
+	outcome, _, _ = strings.Cut(strings.Replace(outcome, ":", " ", 1), " ")
+	ms, err := strconv.ParseInt(strings.TrimSuffix(rest, " ms"), 10, 64)
+	if err != nil {
+		return Ending(outcome), -1
+	}
+	return Ending(outcome), time.Duration(ms) * time.Millisecond
 }

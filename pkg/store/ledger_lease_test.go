@@ -87,6 +87,9 @@ func TestAWorkerThatDiedLeavesUnknown(t *testing.T) {
 	if got := k.text("select step || ' ' || detail from order_events where dedupe = '1' and step = 'attempt'"); got != "attempt unknown: its claim ran out" {
 		t.Errorf("timeline: %s", got)
 	}
+	if ending, took := (store.Event{Detail: "unknown: its claim ran out"}).Call(); ending != store.Unknown || took != -1 {
+		t.Errorf("told as %s, %v", ending, took)
+	}
 	if got := k.text("select unknowns::text from deliveries"); got != "1" {
 		t.Errorf("%s unknown outcomes counted", got)
 	}

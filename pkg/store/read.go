@@ -35,28 +35,32 @@ type OrderView struct {
 const selectOrder = `select order_key, source, order_no, revision, state, coalesce(total::text, ''), currency,
 	coalesce(delivered_revision, 0), coalesce(delivered_total::text, ''), placed_at, received_at, updated_at from orders `
 
+// Orders reads the orders of these keys; one that is not known is left out.
+func (s *Store) Orders(ctx context.Context, keys []order.Key) ([]OrderView, error) {
+	views, err := query(ctx, s, selectOrder+"where order_key = any($1) order by order_key", scanView, keys)
+	if err != nil {
+		return nil, fmt.Errorf("read orders: %w", err)
+	}
+	return views, nil
+}
+
 // Order reads one order, or ErrNotFound.
 func (s *Store) Order(ctx context.Context, key order.Key) (OrderView, error) {
-	rows, err := s.pool.Query(ctx, selectOrder+"where order_key = $1", key)
-	if err != nil {
-		return OrderView{}, fmt.Errorf("read order: %w", err)
+	views, err := s.Orders(ctx, []order.Key{key})
+	if err == nil && len(views) == 0 {
+		err = ErrNotFound
 	}
-	view, err := pgx.CollectExactlyOneRow(rows, scanView)
 	if err != nil {
-		return OrderView{}, fmt.Errorf("read order: %w", notFound(err))
+		return OrderView{}, err
 	}
-	return view, nil
+	return views[0], nil
 }
 
 // OrdersByNumber reads the orders that people know by a number, at most 100.
 func (s *Store) OrdersByNumber(ctx context.Context, number string) ([]OrderView, error) {
-	rows, err := s.pool.Query(ctx, selectOrder+"where numbers @> array[$1::text] order by order_key limit 100", number)
+	views, err := query(ctx, s, selectOrder+"where numbers @> array[$1::text] order by order_key limit 100", scanView, number)
 	if err != nil {
-		return nil, fmt.Errorf("read orders: %w", err)
-	}
-	views, err := pgx.CollectRows(rows, scanView)
-	if err != nil {
-		return nil, fmt.Errorf("read orders: %w", err)
+		return nil, fmt.Errorf("read orders by number: %w", err)
 	}
 	return views, nil
 }
@@ -67,20 +71,6 @@ func scanView(row pgx.CollectableRow) (v OrderView, err error) {
 		&v.DeliveredRevision, &v.DeliveredTotal, &placedAt, &v.ReceivedAt, &v.UpdatedAt)
 	v.PlacedAt = value(placedAt)
 	return v, err
-}
-
-// Timeline reads the newest steps of an order, at most limit, oldest first.
-func (s *Store) Timeline(ctx context.Context, key order.Key, limit int) ([]Event, error) {
-	rows, err := s.pool.Query(ctx, `select * from (select order_key, revision, step, dedupe, at, service, code, detail from order_events
-		where order_key = $1 order by revision desc, at desc, step, dedupe limit $2) newest order by at, revision, step, dedupe`, key, limit)
-	if err != nil {
-		return nil, fmt.Errorf("read timeline: %w", err)
-	}
-	events, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Event])
-	if err != nil {
-		return nil, fmt.Errorf("read timeline: %w", err)
-	}
-	return events, nil
 }
 
 // Document reads and decrypts an order's document, or ErrNotFound while none passed validation.

@@ -9,7 +9,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"orderflow/pkg/event"
 	"orderflow/pkg/order"
 	"orderflow/pkg/receipt"
 	"orderflow/pkg/store"
@@ -32,27 +31,8 @@ type orderAnswer struct {
 	PlacedAt          time.Time      `json:"placed_at,omitzero"`
 	ReceivedAt        time.Time      `json:"received_at"`
 	UpdatedAt         time.Time      `json:"updated_at"`
-	Steps             []step         `json:"steps"` // oldest first
-}
-
-// step is one thing that happened to one revision of an order; a received one says where its record lies.
-type step struct {
-	At       time.Time      `json:"at"`
-	Step     store.Step     `json:"step"`
-	Service  string         `json:"service"`
-	Code     string         `json:"code"`
-	Detail   string         `json:"detail"`
-	Revision order.Revision `json:"revision"`
-
-	Topic     string `json:"topic,omitzero"`
-	Partition *int32 `json:"partition,omitzero"`
-	Offset    *int64 `json:"offset,omitzero"`
-}
-
-// lies adds where the record of a received step lies.
-func (s *step) lies(topic string, partition int32) {
-	offset := s.Revision.Offset()
-	s.Topic, s.Partition, s.Offset = topic, &partition, &offset
+	Steps             []step         `json:"steps"`                           // oldest first
+	EarlierLeftOut    bool           `json:"earlier_steps_left_out,omitzero"` // there are more than maxSteps
 }
 
 func (c *console) getOrder(r *http.Request, _ user) (any, error) {
@@ -67,7 +47,11 @@ func (c *console) getOrder(r *http.Request, _ user) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.withSteps(r.Context(), view)
+	answers, err := c.withSteps(r.Context(), []store.OrderView{view})
+	if err != nil {
+		return nil, err
+	}
+	return answers[0], nil
 }
 
 // findOrders looks for orders by any number that people may have: their key, one of the sender's or the partner's, or the
@@ -92,15 +76,11 @@ func (c *console) findOrders(r *http.Request, _ user) (any, error) {
 	if err == nil && !slices.ContainsFunc(views, func(v store.OrderView) bool { return v.Key == byKey.Key }) {
 		views = append(views, byKey)
 	}
-	found := page[*orderAnswer]{Items: []*orderAnswer{}}
-	for _, view := range views {
-		o, err := c.withSteps(ctx, view)
-		if err != nil {
-			return nil, err
-		}
-		found.Items = append(found.Items, o)
+	answers, err := c.withSteps(ctx, views)
+	if err != nil {
+		return nil, err
 	}
-	return found, nil
+	return page[*orderAnswer]{Items: answers}, nil
 }
 
 // ordersOf gives the orders of a push; one that PostgreSQL does not know yet has been received, and that is all.
@@ -109,22 +89,28 @@ func (c *console) ordersOf(ctx context.Context, of receipt.Receipt, text string)
 	if err != nil {
 		return nil, err
 	}
+	keys := make([]order.Key, len(resolved.Orders))
+	for i, pushed := range resolved.Orders {
+		keys[i] = pushed.OrderKey
+	}
+	views, err := c.db.Orders(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	known, err := c.withSteps(ctx, views)
+	if err != nil {
+		return nil, err
+	}
 	found := page[*orderAnswer]{Items: []*orderAnswer{}}
-	seen := map[order.Key]bool{}
+	seen := map[order.Key]bool{"": true} // of a record that is gone, not even the order is known
 	for _, pushed := range resolved.Orders {
-		if pushed.OrderKey == "" || seen[pushed.OrderKey] {
+		if seen[pushed.OrderKey] {
 			continue
 		}
 		seen[pushed.OrderKey] = true
-		var o *orderAnswer
-		view, err := c.db.Order(ctx, pushed.OrderKey)
-		if errors.Is(err, store.ErrNotFound) {
-			o, err = justReceived(of, pushed), nil
-		} else if err == nil {
-			o, err = c.withSteps(ctx, view)
-		}
-		if err != nil {
-			return nil, err
+		o := justReceived(of, pushed)
+		if i := slices.IndexFunc(known, func(k *orderAnswer) bool { return k.OrderKey == pushed.OrderKey }); i >= 0 {
+			o = known[i]
 		}
 		found.Items = append(found.Items, o)
 	}
@@ -141,28 +127,26 @@ func justReceived(of receipt.Receipt, pushed receiptOrder) *orderAnswer {
 	}
 }
 
-func (c *console) withSteps(ctx context.Context, v store.OrderView) (*orderAnswer, error) {
-	events, err := c.db.Timeline(ctx, v.Key, maxSteps)
+// withSteps adds to each order what happened to it.
+func (c *console) withSteps(ctx context.Context, views []store.OrderView) ([]*orderAnswer, error) {
+	keys := make([]order.Key, len(views))
+	for i, v := range views {
+		keys[i] = v.Key
+	}
+	lines, err := c.db.Timelines(ctx, keys, maxSteps)
 	if err != nil {
 		return nil, err
 	}
-	partitions, err := c.db.ReceivedPartitions(ctx, v.Key, maxSteps)
-	if err != nil {
-		return nil, err
-	}
-	o := &orderAnswer{
-		OrderKey: v.Key, Source: v.Source, OrderNo: v.OrderNo, Revision: v.Revision, State: v.State, Total: text(v.Total), Currency: v.Currency,
-		DeliveredRevision: v.DeliveredRevision, DeliveredTotal: text(v.DeliveredTotal),
-		PlacedAt: v.PlacedAt.UTC(), ReceivedAt: v.ReceivedAt.UTC(), UpdatedAt: v.UpdatedAt.UTC(), Steps: []step{},
-	}
-	for _, e := range events {
-		s := step{At: e.At.UTC(), Step: e.Step, Service: e.Service, Code: e.Code, Detail: e.Detail, Revision: e.Revision}
-		if partition, ok := partitions[e.Revision]; ok && e.Step == store.StepReceived {
-			s.lies(event.Received(v.Source), partition)
+	answers := make([]*orderAnswer, len(views))
+	for i, v := range views {
+		answers[i] = &orderAnswer{
+			OrderKey: v.Key, Source: v.Source, OrderNo: v.OrderNo, Revision: v.Revision, State: v.State, Total: text(v.Total), Currency: v.Currency,
+			DeliveredRevision: v.DeliveredRevision, DeliveredTotal: text(v.DeliveredTotal),
+			PlacedAt: v.PlacedAt.UTC(), ReceivedAt: v.ReceivedAt.UTC(), UpdatedAt: v.UpdatedAt.UTC(), Steps: stepsOf(v.Source, lines[v.Key]),
+			EarlierLeftOut: len(lines[v.Key].Events) == maxSteps,
 		}
-		o.Steps = append(o.Steps, s)
 	}
-	return o, nil
+	return answers, nil
 }
 
 // text is null where there is none.

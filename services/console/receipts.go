@@ -38,6 +38,7 @@ type receiptOrder struct {
 	OrderKey order.Key      `json:"order_key"`
 	Revision order.Revision `json:"revision"`
 	State    store.State    `json:"state"`
+	Code     string         `json:"code,omitzero"` // why it is parked or was given up
 
 	partition  int32
 	receivedAt time.Time
@@ -82,6 +83,9 @@ func (r *receipts) resolve(ctx context.Context, of receipt.Receipt, text string)
 		o := receiptOrder{Revision: order.NewRevision(generation, p.Offset), State: stateUnknown, partition: p.Partition}
 		if fate, ok := fates[p]; ok {
 			o.OrderKey, o.State, o.receivedAt = fate.OrderKey, standing(fate), fate.ReceivedAt
+			if o.State == store.StateParked || o.State == store.StateDiscarded {
+				o.Code = fate.Code
+			}
 		} else if m, ok := fresh[p]; ok && m.Header(event.HeaderPushID) == of.PushID.String() {
 			o.OrderKey, o.State, o.receivedAt = m.ReceivedMeta(generation).OrderKey, stateReceived, m.Timestamp
 		}

@@ -48,23 +48,51 @@ func (s script) start(t *testing.T) (asked *[]string) {
 const unavailable = `503 {"error":{"code":"unavailable","message":"PostgreSQL does not answer"}}`
 
 func TestWhere(t *testing.T) {
+	step := func(text string) string { return `{"at":"2026-01-02T03:04:05Z","service":"s",` + text + `}` }
 	script{
-		"GET /api/orders?number=P1": {`{"items":[{"order_key":"icbu:P1","state":"delivered","total":"1204.50","currency":"CNY","delivered_total":"1204.50","steps":[
-			{"at":"2026-01-02T03:04:05Z","step":"received","service":"ingest","topic":"icbu.received.v1","partition":2,"offset":7},
-			{"at":"2026-01-02T03:04:06Z","step":"refused","service":"validate","code":"bad_amount","detail":"/amount"}]}],"next":null}`},
-		"GET /api/orders?number=none": {`{"items":[],"next":null}`},
-		"GET /receipts/R1":            {`{"receipt":"R1","source":"mall","received_at":"2026-01-02T03:04:05Z","orders":[{"order_key":"mall:S:1","revision":1,"state":"received"}]}`},
+		"GET /api/orders?number=P1": {`{"items":[{"order_key":"icbu:P1","state":"delivered","revision":7,"total":"1204.50","currency":"CNY","delivered_total":"1204.50","steps":[` +
+			strings.Join([]string{
+				step(`"step":"received","revision":7,"topic":"icbu.received.v1","partition":2,"offset":7`),
+				step(`"step":"attempt","revision":7,"attempt":1,"outcome":"unknown","detail":"unknown: its claim ran out"`),
+				step(`"step":"attempt","revision":7,"attempt":2,"outcome":"unknown","code":"http-500","took_ms":31,"detail":"unknown, 31 ms"`),
+				step(`"step":"attempt","revision":7,"attempt":3,"outcome":"delivered","code":"0","took_ms":0,"detail":"delivered after its claim was taken over, 0 ms"`),
+				step(`"step":"duplicate","revision":8,"detail":"7","other_revision":7`),
+				step(`"step":"dead_lettered","revision":8,"code":"partner_rejected","detail":"isv.bad","letter":4,"letter_state":"discarded"`),
+				step(`"step":"discarded","revision":8,"letter":4,"letter_state":"discarded","by":"olga","reason":"ticket 77"`),
+				step(`"step":"refused","revision":9,"code":"bad_amount","detail":"/amount","path":"/amount","letter":5,"letter_state":"failed_again"`),
+				step(`"step":"replayed","revision":9,"code":"bad_amount","path":"/amount","detail":"3","letter":5,"job":3,"result":"failed_again","by":"anna"`),
+				step(`"step":"superseded","revision":6,"detail":"7","other_revision":7`),
+			}, ",") + `]}],"next":null}`},
+		"GET /api/orders?number=P2":    {`{"items":[{"order_key":"icbu:P2","state":"parked","revision":9,"steps":[` + step(`"step":"refused","revision":9,"code":"bad_amount","letter":5,"letter_state":"open"`) + `]}],"next":null}`},
+		"GET /api/orders?number=none":  {`{"items":[],"next":null}`},
+		"GET /api/orders?number=trash": {`{"items":[],"next":null}`},
+		"GET /receipts/trash":          {`{"receipt":"trash","source":"procurement","received_at":"2026-01-02T03:04:05Z","quarantined":true,"orders":[]}`},
+		"GET /receipts/R1": {`{"receipt":"R1","source":"mall","received_at":"2026-01-02T03:04:05Z","orders":[{"order_key":"mall:S:1","revision":1,"state":"received"},
+			{"order_key":"mall:S:2","revision":2,"state":"parked","code":"sum_mismatch"},{"order_key":"","revision":3,"state":"unknown"}]}`},
 	}.start(t)
 	out, err := orderctl(t, "where", "P1")
 	if err != nil {
 		t.Error(err)
 	}
-	contains(t, out, "icbu:P1  delivered  1204.50 CNY  (delivered 1204.50)", "icbu.received.v1/2/7", "bad_amount")
+	contains(t, out, "icbu:P1  delivered  1204.50 CNY  (delivered 1204.50)", "meaning: its partner has it",
+		"but:     the push of revision 9 failed (bad_amount): what is said above is about revision 7", "next:    orderctl dlq show 5 says",
+		"icbu.received.v1, partition 2, offset 7", "call 1: nobody knows whether it was taken", "its worker died", "answer http-500, 31 ms",
+		"call 3: taken, after another worker had taken over, answer 0, 0 ms", "same content as revision 7", "partner_rejected (isv.bad), letter 4",
+		"letter 4, by olga: ticket 77", "bad_amount at /amount, letter 5", "job 3 of anna: failed again, bad_amount at /amount", "by revision 7")
+	if out, err = orderctl(t, "where", "P2"); err != nil || strings.Contains(out, "but:") {
+		t.Errorf("%v: %s", err, out)
+	}
+	contains(t, out, "meaning: it failed and waits for somebody", "next:    orderctl dlq show 5")
+	out, err = orderctl(t, "where", "trash")
+	if err != nil {
+		t.Error(err)
+	}
+	contains(t, out, "a push of procurement", "meaning: it was no readable order", "next:    the sender pushes it again")
 	out, err = orderctl(t, "where", "none")
 	if !errors.Is(err, errRefused) {
 		t.Errorf("no such order: %v", err)
 	}
-	contains(t, out, "no order has this number", "next:")
+	contains(t, out, "no order has this number", "meaning:", "If it is a receipt, it was cut", "next:", "orderctl quarantine ls")
 	if out, err = orderctl(t, "where", "P1", "--json"); err != nil || !strings.HasPrefix(out, `{"items":[{"order_key"`) {
 		t.Errorf("--json: %v %s", err, out)
 	}
@@ -76,7 +104,7 @@ func TestWhere(t *testing.T) {
 	if out, err = orderctl(t, "where", "R1"); err != nil {
 		t.Error(err)
 	}
-	contains(t, out, "a push of mall", "received   mall:S:1")
+	contains(t, out, "a push of mall", "received   mall:S:1", "parked     mall:S:2  sum_mismatch", "meaning: ", "unknown    its order is not known any more")
 	t.Setenv("CONSOLE_URL", "http://127.0.0.1:1")
 	if _, err = orderctl(t, "where", "R1"); !errors.Is(err, errNoConsole) || strings.Contains(err.Error(), "R1") || !strings.Contains(err.Error(), "/readyz") {
 		t.Errorf("no console: %v", err)
