@@ -15,7 +15,7 @@ import (
 
 // How logins are bounded.
 const (
-	verifiedFor  = time.Minute // how long credentials count as verified without another hash
+	verifiedFor  = time.Minute // since their last use, credentials count as verified without another hash
 	hashesAtOnce = 2           // password hashes take a whole core each
 	waitForHash  = 3 * time.Second
 	maxVerified  = 1024
@@ -100,11 +100,18 @@ func (d *door) digest(name, password string) [sha256.Size]byte {
 	return [sha256.Size]byte(mac.Sum(nil))
 }
 
+// remembered tells whose credentials these are if they were verified. Every use keeps them in memory: users change with the
+// process only, and whoever is at work must not have to queue with those who try wrong passwords.
 func (d *door) remembered(digest [sha256.Size]byte) (user, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	now := time.Now()
 	v, ok := d.verified[digest]
-	return v.user, ok && time.Now().Before(v.until)
+	if !ok || !now.Before(v.until) {
+		return user{}, false
+	}
+	d.verified[digest] = verified{v.user, now.Add(verifiedFor)}
+	return v.user, true
 }
 
 func (d *door) remember(digest [sha256.Size]byte, u user) {

@@ -2,7 +2,10 @@ package main
 
 import (
 	"errors"
+	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,11 +74,13 @@ func TestVerifiedCredentialsAreForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.users = nil // from here on only memory lets anybody in
-		<-time.After(verifiedFor - time.Second)
-		if _, err := d.enter(t.Context(), "anna", "annaanna"); err != nil {
-			t.Errorf("within %v: %v", verifiedFor, err)
+		for range 3 {
+			<-time.After(verifiedFor - time.Second)
+			if _, err := d.enter(t.Context(), "anna", "annaanna"); err != nil {
+				t.Errorf("within %v of the last use: %v", verifiedFor, err)
+			}
 		}
-		<-time.After(2 * time.Second)
+		<-time.After(verifiedFor)
 		if _, err := d.enter(t.Context(), "anna", "annaanna"); !errors.Is(err, errLogin) {
 			t.Errorf("after %v: %v", verifiedFor, err)
 		}
@@ -123,5 +128,74 @@ func TestMemoryOfCredentialsIsBounded(t *testing.T) {
 		if len(d.verified) != 1 {
 			t.Errorf("%d are remembered after all others ran out", len(d.verified))
 		}
+	})
+}
+
+// Whoever is at work is let in at once, however many try wrong passwords and for however long.
+func TestFloodOfWrongPasswords(t *testing.T) {
+	d := start(t)
+	d.ask("vera", "GET", "/api/audit", "")
+	stop := make(chan struct{})
+	var flood sync.WaitGroup
+	var refused, busy atomic.Int64
+	for range 32 {
+		flood.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				switch got := d.ask("mallory", "GET", "/api/audit", ""); got.status {
+				case http.StatusUnauthorized:
+					refused.Add(1)
+				case http.StatusServiceUnavailable:
+					busy.Add(1)
+				default:
+					t.Errorf("mallory: %d", got.status)
+				}
+			}
+		})
+	}
+	for n := 0; n < 20 || refused.Load() < 50; n++ {
+		if got := d.ask("vera", "GET", "/api/audit", ""); got.status != http.StatusOK {
+			t.Errorf("vera: %d %s", got.status, got.body)
+			break
+		}
+	}
+	close(stop)
+	flood.Wait()
+	t.Logf("%d refused, %d told to wait", refused.Load(), busy.Load())
+}
+
+// In the same flood, no more hashes run at once than may, and a queue of strangers does not outlast its bound.
+func TestHashesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := testDoor(t)
+		if cap(d.slots) != 2 {
+			t.Errorf("%d hashes may run at once", cap(d.slots))
+		}
+		if _, err := d.enter(t.Context(), "vera", "veravera"); err != nil {
+			t.Fatal(err)
+		}
+		for range hashesAtOnce { // hashes that never end
+			d.slots <- struct{}{}
+		}
+		var flood sync.WaitGroup
+		for range 1000 {
+			flood.Go(func() {
+				if _, err := d.enter(t.Context(), "mallory", "x"); !errors.Is(err, errBusy) {
+					t.Errorf("beyond the slots: %v", err)
+				}
+			})
+		}
+		began := time.Now()
+		for range 40 {
+			if _, err := d.enter(t.Context(), "vera", "veravera"); err != nil {
+				t.Fatalf("vera after %v: %v", time.Since(began), err)
+			}
+			<-time.After(verifiedFor / 2)
+		}
+		flood.Wait()
 	})
 }
