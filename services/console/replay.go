@@ -23,13 +23,14 @@ type openFunc func(options ...kgo.Opt) (*kgo.Client, error)
 
 // pace is how the runner spends time.
 type pace struct {
+	batch  int           // letters that are marked, produced and confirmed together, at most
 	poll   time.Duration // between looks for jobs, unless one was made here
 	settle time.Duration // between looks for results, where nothing can be sent meanwhile
 	lease  time.Duration // after which another console takes over the jobs of one that died
 	pause  time.Duration // before a job is tried again that ran into an error
 }
 
-var usualPace = pace{poll: time.Second, settle: 300 * time.Millisecond, lease: 15 * time.Second, pause: 2 * time.Second}
+var usualPace = pace{batch: 250, poll: time.Second, settle: 300 * time.Millisecond, lease: 15 * time.Second, pause: 2 * time.Second}
 
 const (
 	maxJobs  = 32 // at once: a job whose worker is down waits for its results, and must not keep others from running

@@ -29,7 +29,7 @@ const partnerService = "okkisync"
 var (
 	epoch       = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	replayTopic = event.Replay(partnerService)
-	quickPace   = pace{poll: 10 * time.Millisecond, settle: 10 * time.Millisecond, lease: 2 * time.Second, pause: 10 * time.Millisecond}
+	quickPace   = pace{batch: usualPace.batch, poll: 10 * time.Millisecond, settle: 10 * time.Millisecond, lease: usualPace.lease, pause: 10 * time.Millisecond}
 )
 
 // yard is a console's surroundings: PostgreSQL, Kafka, and a service that is sent letters home.
@@ -166,6 +166,7 @@ func (y *yard) serve() {
 			var facts []store.Fact
 			client.PollFetches(ctx).EachRecord(func(r *kgo.Record) { facts = append(facts, y.outcome(bus.FromRecord(r))) })
 			y.apply(facts...)
+			y.apply(facts...) // as a worker does that was killed before it committed
 		}
 	}()
 	y.Cleanup(func() {

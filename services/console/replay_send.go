@@ -31,6 +31,7 @@ type sender struct {
 	run    *store.ReplayRun
 	keys   *privacy.Keys
 	open   openFunc
+	batch  int         // letters of one transaction, at most
 	client *kgo.Client // nil: not known what the topics hold
 }
 
@@ -51,7 +52,7 @@ func (s *sender) send(ctx context.Context) error {
 		}
 	}
 	for {
-		letters, err := s.run.Unproduced(ctx, s.keys, maxBatch, maxBatchBytes)
+		letters, err := s.run.Unproduced(ctx, s.keys, s.batch, maxBatchBytes)
 		if err != nil || len(letters) == 0 {
 			return err
 		}

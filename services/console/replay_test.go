@@ -64,8 +64,8 @@ func TestReplayKeepsItsRate(t *testing.T) {
 	if job.Counts.Fixed != 600 {
 		t.Errorf("job %+v", job)
 	}
-	for rate, want := range map[int]int{0: maxBatch, 1: 1, 3: 1, 8: 2, 1000: 250, 100_000: 250} {
-		if got := batchSize(rate); got != want {
+	for rate, want := range map[int]int{0: 250, 1: 1, 3: 1, 8: 2, 1000: 250, 100_000: 250} {
+		if got := batchSize(rate, usualPace.batch); got != want {
 			t.Errorf("batch at %d a second: %d", rate, got)
 		}
 	}

@@ -10,8 +10,7 @@ import (
 )
 
 const (
-	maxBatch      = 250      // letters that are marked, produced and confirmed together
-	maxBatchBytes = 16 << 20 // of their records in memory
+	maxBatchBytes = 16 << 20 // of a batch's records in memory
 	batchesPerSec = 4        // at most, of a job with a rate
 	// Letters under way without a result. The first ones show whether the fault is mended, before the rest follows; later on
 	// it is enough for 1,000 letters a second while results take two seconds.
@@ -21,12 +20,12 @@ const (
 
 // work sends or judges a job's letters and notes the results until there is nothing to do.
 func (r *runner) work(ctx context.Context, run *store.ReplayRun) error {
-	sender := &sender{run: run, keys: r.keys, open: r.open}
+	sender := &sender{run: run, keys: r.keys, open: r.open, batch: r.pace.batch}
 	defer sender.close()
 	if err := sender.recover(ctx); err != nil {
 		return err
 	}
-	batch := batchSize(run.Rate)
+	batch := batchSize(run.Rate, r.pace.batch)
 	limit := rate.Inf
 	if run.Rate > 0 {
 		limit = rate.Limit(run.Rate)
@@ -70,11 +69,11 @@ func (r *runner) room(p store.ReplayProgress) int {
 	return max(0, min(p.Waiting, window-p.UnderWay))
 }
 
-func batchSize(perSecond int) int {
+func batchSize(perSecond, most int) int {
 	if perSecond == 0 {
-		return maxBatch
+		return most
 	}
-	return min(max(perSecond/batchesPerSec, 1), maxBatch)
+	return min(max(perSecond/batchesPerSec, 1), most)
 }
 
 // next sends the next letters once the rate allows it.
@@ -91,7 +90,7 @@ func (r *runner) next(ctx context.Context, run *store.ReplayRun, s *sender, limi
 
 // judge asks the deployed code about the next letters of a dry run.
 func (r *runner) judge(ctx context.Context, run *store.ReplayRun) error {
-	letters, err := run.Unjudged(ctx, r.keys, maxBatch, maxBatchBytes)
+	letters, err := run.Unjudged(ctx, r.keys, r.pace.batch, maxBatchBytes)
 	if err != nil {
 		return err
 	}
