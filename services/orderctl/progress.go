@@ -14,19 +14,26 @@ import (
 const (
 	followEvery = 300 * time.Millisecond
 	plainEvery  = 5 * time.Second // between lines where there is no terminal
+	lostAfter   = time.Second     // without a word from the console
 	barWidth    = 30
 	// patience is how long the console may be away: it goes on with a job by itself once it is back.
 	patience = 2 * time.Minute
+	away     = "no answer from the console; the job is kept, and goes on when a console runs again"
 )
 
-// follow shows a job until it is over. The console may be away for a while: the job is PostgreSQL's.
+// follow shows a job until it is over. The console may be away for a while: the job is PostgreSQL's. Somebody who does not
+// wait for it is told how to look again.
 func (c *console) follow(ctx context.Context, job jobView) error {
 	quiet := *c
 	quiet.raw = false
 	shown := progress{out: c.out, terminal: terminal(c.out), began: time.Now(), silent: c.raw}
 	lastWord := time.Now()
 	for !job.over() {
-		shown.update(&job)
+		if time.Since(lastWord) < lostAfter {
+			shown.update(&job)
+		} else {
+			shown.lost(&job)
+		}
 		select {
 		case <-ctx.Done():
 			shown.end()
@@ -42,7 +49,7 @@ func (c *console) follow(ctx context.Context, job jobView) error {
 		case ctx.Err() != nil:
 		case answered && refused.status != http.StatusServiceUnavailable, time.Since(lastWord) > patience:
 			shown.end()
-			return err
+			return fmt.Errorf("%w\n  the job is kept: orderctl replays show %d --wait looks again", err, job.ID)
 		}
 	}
 	shown.update(&job)
@@ -66,16 +73,24 @@ type progress struct {
 	at       time.Time
 }
 
+// update shows how far the job has come.
 func (p *progress) update(j *jobView) {
+	p.show(j, fmt.Sprintf("%d of %d, %s, %s", j.settled(), j.Selected, j.results(), strings.ReplaceAll(j.State, "_", " ")))
+}
+
+// lost shows how far it had come when the console was last heard.
+func (p *progress) lost(j *jobView) {
+	p.show(j, fmt.Sprintf("%d of %d, %s", j.settled(), j.Selected, away))
+}
+
+func (p *progress) show(j *jobView, text string) {
 	if p.silent {
 		return
 	}
-	settled := j.settled()
-	text := fmt.Sprintf("%d of %d, %s, %s", settled, j.Selected, j.results(), strings.ReplaceAll(j.State, "_", " "))
 	if p.terminal {
 		full := barWidth
 		if j.Selected > 0 {
-			full = barWidth * settled / j.Selected
+			full = barWidth * j.settled() / j.Selected
 		}
 		fmt.Fprintf(p.out, "\r\x1b[K[%s%s] %s  %s", strings.Repeat("#", full), strings.Repeat("-", barWidth-full), text, time.Since(p.began).Round(time.Second))
 		p.last = text

@@ -66,7 +66,7 @@ func replayCommand() *cobra.Command {
 		Long: `replay freezes the letters that the filter chooses into a job, and the console sends them home at the given rate. A newer push
 of the same order wins: such a letter ends superseded. --dry-run only asks the deployed code, and sends nothing. A large job
 waits for a second person (orderctl replays approve). With --wait, and for a dry run, the command stays until the job ends;
-Ctrl-C leaves the job running.
+Ctrl-C leaves the job running. A console that dies takes no job with it: the next one goes on, and so does the progress.
 
 The exit status is 0 when the job was made, and with --wait only when it ended with nothing failed again.`,
 		Example: "  orderctl dlq replay service=validate code=bad_amount --dry-run\n  orderctl dlq replay service=validate code=bad_amount --rate 1000 --reason 'mapping mended' --wait",
@@ -86,7 +86,11 @@ The exit status is 0 when the job was made, and with --wait only when it ended w
 		}
 		var job jobView
 		body := map[string]any{"filter": filter, "dry_run": *dryRun, "rate": *rate, "reason": *reason}
-		if err := c.ask(ctx, http.MethodPost, "/api/replays", nil, body, &job); err != nil {
+		err = c.ask(ctx, http.MethodPost, "/api/replays", nil, body, &job)
+		if errors.Is(err, errNoConsole) {
+			return fmt.Errorf("%w\n  the job may have been made all the same: see orderctl replays ls before you make it again.\n  (a second job skips what the first has under way or has fixed)", err)
+		}
+		if err != nil {
 			return err
 		}
 		if !c.raw {
