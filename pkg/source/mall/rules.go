@@ -8,8 +8,6 @@ import (
 	"orderflow/pkg/source"
 )
 
-const moneyDecimals = 2
-
 // check applies every stated rule, and those about the time of receipt.
 func (w *Order) check(r *source.Rules, receivedAt time.Time) {
 	w.checkContent(r)
