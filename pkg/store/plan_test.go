@@ -8,7 +8,20 @@ import (
 	"orderflow/pkg/store"
 )
 
-var wholeTable = regexp.MustCompile(`Seq Scan on (dead_letters|orders|order_events|received|replay_items)\b`)
+var wholeTable = regexp.MustCompile(`Seq Scan on (dead_letters|orders|order_events|received|replay_items|audit)\b`)
+
+var indexScan = regexp.MustCompile(`Index (Only )?Scan.* on (orders|order_events|received)\b`)
+
+// readsAll tells whether a plan reads all rows of a big table, also one after the other along an index, from which it would
+// take those that fit. Lists of letters go along an index, and end early.
+func readsAll(plan []string) bool {
+	for i, line := range plan {
+		if wholeTable.MatchString(line) || indexScan.MatchString(line) && (i+1 == len(plan) || !strings.Contains(plan[i+1], "Index Cond")) {
+			return true
+		}
+	}
+	return false
+}
 
 // wantNoScan runs what is asked and wants the plan of none of its statements to read a whole big table.
 func (s *shelf) wantNoScan(t *testing.T, ask func(b *store.Store) error) {
@@ -29,9 +42,8 @@ func (s *shelf) wantNoScan(t *testing.T, ask func(b *store.Store) error) {
 			continue
 		}
 		explained++
-		plan := strings.Join(s.rows("explain "+st.sql, st.args...), "\n")
-		if wholeTable.MatchString(plan) {
-			t.Errorf("%s\n%s", st.sql, plan)
+		if plan := s.rows("explain "+st.sql, st.args...); readsAll(plan) {
+			t.Errorf("%s\n%s", st.sql, strings.Join(plan, "\n"))
 		}
 	}
 	if explained == 0 {

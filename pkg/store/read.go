@@ -35,6 +35,11 @@ type OrderView struct {
 const selectOrder = `select order_key, source, order_no, revision, state, coalesce(total::text, ''), currency,
 	coalesce(delivered_revision, 0), coalesce(delivered_total::text, ''), placed_at, received_at, updated_at from orders `
 
+// The number is looked up before anything is sorted. PostgreSQL expects a number to belong to very many orders, and would
+// walk through all of them in the order of their keys until it has found enough.
+const ordersByNumber = `with numbered as materialized (select order_key as key from orders where numbers @> array[$1::text]) ` +
+	selectOrder + `join numbered on order_key = key order by order_key limit 100`
+
 // Orders reads the orders of these keys; one that is not known is left out.
 func (s *Store) Orders(ctx context.Context, keys []order.Key) ([]OrderView, error) {
 	views, err := query(ctx, s, selectOrder+"where order_key = any($1) order by order_key", scanView, keys)
@@ -58,7 +63,7 @@ func (s *Store) Order(ctx context.Context, key order.Key) (OrderView, error) {
 
 // OrdersByNumber reads the orders that people know by a number, at most 100.
 func (s *Store) OrdersByNumber(ctx context.Context, number string) ([]OrderView, error) {
-	views, err := query(ctx, s, selectOrder+"where numbers @> array[$1::text] order by order_key limit 100", scanView, number)
+	views, err := query(ctx, s, ordersByNumber, scanView, number)
 	if err != nil {
 		return nil, fmt.Errorf("read orders by number: %w", err)
 	}
