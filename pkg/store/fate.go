@@ -24,9 +24,10 @@ type Fate struct {
 	Code       string // why it is parked, or ""
 	Total      string // of the order as it stands, exact text; "" when there is none
 	ReceivedAt time.Time
+	PushID     string // of the push that brought the record, or ""
 }
 
-const selectFates = `select r.partition, r."offset", r.order_key, r.revision, coalesce(r.end_state, ''), coalesce(l.code, ''), coalesce(o.total::text, ''), r.received_at
+const selectFates = `select r.partition, r."offset", r.order_key, r.revision, coalesce(r.end_state, ''), coalesce(l.code, ''), coalesce(o.total::text, ''), r.received_at, r.push_id
 	from unnest($2::integer[], $3::bigint[], $4::bigint[]) as asked (partition, "offset", revision)
 	join received r on r.source = $1 and r.partition = asked.partition and r."offset" = asked."offset" and r.revision = asked.revision
 	left join orders o on o.order_key = r.order_key
@@ -47,7 +48,7 @@ func (s *Store) Fates(ctx context.Context, source order.Source, generation int, 
 	fates := map[Place]Fate{}
 	var place Place
 	var fate Fate
-	_, err = pgx.ForEachRow(rows, []any{&place.Partition, &place.Offset, &fate.OrderKey, &fate.Revision, &fate.State, &fate.Code, &fate.Total, &fate.ReceivedAt}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&place.Partition, &place.Offset, &fate.OrderKey, &fate.Revision, &fate.State, &fate.Code, &fate.Total, &fate.ReceivedAt, &fate.PushID}, func() error {
 		fates[place] = fate
 		return nil
 	})

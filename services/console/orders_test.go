@@ -100,7 +100,7 @@ func TestReceiptIsAnsweredBeforeAnyWorker(t *testing.T) {
 	}
 	// One of the orders comes through; what is known of the others stays.
 	m := metaOf(keys[1], records[1].Offset)
-	m.ReceivedPartition = records[1].Partition
+	m.ReceivedPartition, m.PushID = records[1].Partition, pushOf(t, text)
 	fact := validatedFact(keys[1], records[1].Offset, "2")
 	fact.Meta = m
 	d.apply(fact)

@@ -71,7 +71,12 @@ func (r *receipts) resolve(ctx context.Context, of receipt.Receipt, text string)
 	}
 	var unseen []store.Place
 	for _, p := range places {
-		if _, ok := fates[p]; !ok {
+		fate, ok := fates[p]
+		if ok && fate.PushID != "" && fate.PushID != of.PushID.String() {
+			delete(fates, p) // of another topic's life: another push lay at this place
+			ok = false
+		}
+		if !ok {
 			unseen = append(unseen, p)
 		}
 	}

@@ -111,7 +111,7 @@ func TestTimelinesOfOnePush(t *testing.T) {
 	text, records := d.push(order.Mall, "mall:S1:1", "mall:S1:2")
 	for i, key := range []order.Key{"mall:S1:1", "mall:S1:2"} {
 		fact := validatedFact(key, records[i].Offset, fmt.Sprint(i+1))
-		fact.Meta.ReceivedPartition = records[i].Partition
+		fact.Meta.ReceivedPartition, fact.Meta.PushID = records[i].Partition, pushOf(t, text)
 		fact.Meta.ReplayJob = fmt.Sprint(70 + i)
 		d.apply(fact)
 	}
