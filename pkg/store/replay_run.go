@@ -111,10 +111,15 @@ type StopRule struct {
 
 const (
 	// The letter's own row tells the result of what was sent; see the first table in fold.go. A letter that a person gave up
-	// while it was not produced yet is not produced any more.
-	settleItems = `update replay_items i set at = now(), path = case when d.failed_replays >= i.replay then d.path else '' end,
-			result = case when d.state in ('fixed', 'superseded') then d.state when d.failed_replays >= i.replay then 'failed_again' else 'skipped' end,
-			code = case when d.state in ('fixed', 'superseded') then '' when d.failed_replays >= i.replay then d.code else d.state end
+	// while it was not produced yet is not produced any more. One that was sent again since, by another job, had failed this
+	// one: what became of it then is the other job's result.
+	settleItems = `update replay_items i set at = now(),
+			result = case when d.state in ('fixed', 'superseded') and d.sent_replays = i.replay then d.state
+				when d.failed_replays >= i.replay then 'failed_again' else 'skipped' end,
+			code = case when d.state in ('fixed', 'superseded') and d.sent_replays = i.replay then ''
+				when d.failed_replays >= i.replay then d.code else d.state end,
+			path = case when d.state in ('fixed', 'superseded') and d.sent_replays = i.replay then ''
+				when d.failed_replays >= i.replay then d.path else '' end
 		from dead_letters d where i.job_id = $1 and i.result = 'sent' and d.id = i.letter_id
 			and (d.state in ('fixed', 'superseded') or d.failed_replays >= i.replay or d.state = 'discarded' and i.partition is null)`
 
