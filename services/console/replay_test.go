@@ -185,3 +185,32 @@ func TestTwoConsoles(t *testing.T) {
 	}
 	y.once()
 }
+
+// Two jobs of the same letters at once, made by accident, have one effect: each letter is sent by one of them, and the other
+// says that it was not.
+func TestLettersInTwoJobsAreSentOnce(t *testing.T) {
+	y := newYard(t)
+	y.serve()
+	y.park("A", 0, 300)
+	jobs := []store.ReplayJob{y.job(store.NewReplay{}), y.job(store.NewReplay{})}
+	y.start(y.runner())
+	y.start(y.runner())
+	var total store.ReplayCounts
+	for _, job := range jobs {
+		job = y.await(job.ID, "the end", finished)
+		if job.State != store.JobDone || job.Selected != 300 || job.Sent() != job.Counts.Fixed {
+			t.Errorf("job %+v", job)
+		}
+		total.Fixed += job.Counts.Fixed
+		total.Skipped += job.Counts.Skipped
+	}
+	if total != (store.ReplayCounts{Fixed: 300, Skipped: 300}) {
+		t.Errorf("both jobs %+v", total)
+	}
+	if records := y.broker.Read(replayTopic); len(records) != 300 {
+		t.Errorf("%d records of 300 letters", len(records))
+	}
+	if rows := pgtest.Rows(t, y.url, `select distinct d.state, i.code from replay_items i join dead_letters d on d.id = i.letter_id where result = 'skipped' and i.code not in ('replaying', 'fixed')`); len(rows) > 0 {
+		t.Errorf("skipped since %v", rows)
+	}
+}
