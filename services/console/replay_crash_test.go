@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"orderflow/pkg/bustest"
+	"orderflow/pkg/deadletter"
 	"orderflow/pkg/event"
 	"orderflow/pkg/pgtest"
 	"orderflow/pkg/store"
@@ -139,9 +140,17 @@ func (w *crashWorld) happen(what string) {
 
 // check holds the account of each job against the topic, as an outsider reads it, and against the letters.
 func (w *crashWorld) check() {
-	inTopic := map[string]int{} // records by job and letter
+	inTopic, effects := map[string]int{}, map[string]int{} // records by job and letter, and by letter and number
 	for _, m := range w.broker.Read(replayTopic) {
-		inTopic[m.Header(event.HeaderReplayJob)+" "+m.Header(event.HeaderReplayLetter)]++
+		letter := m.Header(event.HeaderReplayLetter)
+		_, _, _, _, number := deadletter.Origin(m)
+		inTopic[m.Header(event.HeaderReplayJob)+" "+letter]++
+		effects[fmt.Sprint(letter, " ", number)]++
+	}
+	for sent, records := range effects {
+		if records > 1 {
+			w.t.Errorf("letter, replay %s: %d records", sent, records)
+		}
 	}
 	for _, created := range w.jobs {
 		job, err := w.store.Replay(context.Background(), created.ID)
