@@ -20,3 +20,15 @@ var Migrations embed.FS
 //
 //go:embed all:examples
 var Examples embed.FS
+
+// Events holds the schemas of what travels under events/: NAME.avsc is the Avro schema that services write with, NAME/1.avsc,
+// NAME/2.avsc and so on are the versions that were ever released and never change again (SHA256SUMS), and
+// <source>.validated.json are the JSON Schemas of the validated topics.
+//
+//go:embed events
+var Events embed.FS
+
+// OrderSchema is the Avro schema of orders.v1.
+//
+//go:embed events/order.avsc
+var OrderSchema string

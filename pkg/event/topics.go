@@ -11,6 +11,7 @@ import (
 const (
 	Quarantine = "quarantine.v1"
 	Deliveries = "deliveries.v1"
+	Orders     = "orders.v1" // the analysts' topic
 )
 
 // Received is the topic of a source's pushes as they came.
