@@ -17,6 +17,7 @@ const (
 	Buyer   Kind = "buyer" // account or user id
 	Phone   Kind = "phone"
 	Company Kind = "company"
+	Content Kind = "content" // digest of a document that holds personal data: a plain one could be guessed back into them
 )
 
 const pseudonymSize = 18 // bytes kept of the HMAC: 144 bits, a whole number of base64 groups
@@ -25,6 +26,11 @@ const pseudonymSize = 18 // bytes kept of the HMAC: 144 bits, a whole number of 
 // back without the key. An empty value gives "".
 func (k *Keys) Pseudonym(kind Kind, value string) string {
 	return pseudonym(k.pseudonyms[0], kind, value)
+}
+
+// Pseudonym is as that of Keys.
+func (p *Pseudonyms) Pseudonym(kind Kind, value string) string {
+	return pseudonym(p.keys[0], kind, value)
 }
 
 // Pseudonyms gives a value's pseudonyms under every key, for looking up what was written before a rotation.

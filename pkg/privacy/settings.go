@@ -23,6 +23,29 @@ func (s *Settings) Validate() error {
 	return errors.Join(errP, errE)
 }
 
+// PseudonymSettings of who makes pseudonyms and never sees what is sealed.
+type PseudonymSettings struct {
+	PseudonymKeys string `env:"PSEUDONYM_KEYS,required" doc:"id=base64,...: 32-byte keys of pseudonyms; the first one writes"`
+}
+
+// Validate never prints a key.
+func (s *PseudonymSettings) Validate() error {
+	_, err := parseKeys("PSEUDONYM_KEYS", s.PseudonymKeys)
+	return err
+}
+
+// Pseudonyms makes pseudonyms and nothing else. It is safe for concurrent use.
+type Pseudonyms struct{ keys []namedKey }
+
+// NewPseudonyms makes those of the settings; under the same keys they are equal to those of Keys.
+func NewPseudonyms(s PseudonymSettings) (*Pseudonyms, error) {
+	keys, err := parseKeys("PSEUDONYM_KEYS", s.PseudonymKeys)
+	if err == nil && len(keys) == 0 {
+		err = errors.New("PSEUDONYM_KEYS: at least one key is needed")
+	}
+	return &Pseudonyms{keys}, err
+}
+
 // Keys encrypts, decrypts and makes pseudonyms. It is safe for concurrent use.
 type Keys struct {
 	pseudonyms []namedKey
