@@ -56,12 +56,19 @@ func Stamp(in event.Message) event.Message {
 	return in
 }
 
-// Judge gives the message of a stamped record's normalised document, or of one that came home by a replay. Its only error
-// is a *worker.PermanentError: the record is at fault, since nothing else is asked.
-func Judge(in event.Message) ([]event.Message, error) {
+// Passed is a record that broke no stated rule.
+type Passed struct {
+	Document event.Message // normalised, for <source>.validated.v1
+	Order    order.Order
+	Meta     event.Meta // of Document
+}
+
+// Judge gives the normalised document and the order of a stamped record, or of one that came home by a replay. Its only
+// error is a *worker.PermanentError: the record is at fault, since nothing else is asked.
+func Judge(in event.Message) (Passed, error) {
 	meta, err := in.Meta()
 	if err != nil {
-		return nil, refuse(&source.Fault{Code: source.MissingField, Rule: err.Error()})
+		return Passed{}, refuse(&source.Fault{Code: source.MissingField, Rule: err.Error()})
 	}
 	from, received := sources[in.Topic]
 	if !received {
@@ -69,21 +76,22 @@ func Judge(in event.Message) ([]event.Message, error) {
 	}
 	judged, known := contracts[from]
 	if !known {
-		return nil, refuse(&source.Fault{Code: source.BadEnum, Rule: "the order key names no source of the house"})
+		return Passed{}, refuse(&source.Fault{Code: source.BadEnum, Rule: "the order key names no source of the house"})
 	}
 	doc, o, err := judged(in.Value, meta.ReceivedAt)
 	if fault, ok := errors.AsType[*source.Fault](err); ok {
-		return nil, refuse(fault)
+		return Passed{}, refuse(fault)
 	}
 	if err != nil {
-		return nil, err
+		return Passed{}, err
 	}
 	// A record under another key would live in another lane than its order, and revisions would say nothing.
 	if o.Key != meta.OrderKey || in.Key != string(meta.OrderKey) {
-		return nil, refuse(&source.Fault{Code: source.BadType, Rule: "the record's key is not the order's key"})
+		return Passed{}, refuse(&source.Fault{Code: source.BadType, Rule: "the record's key is not the order's key"})
 	}
 	meta.Digest = order.Digest(doc)
-	return []event.Message{event.New(event.Validated(from), writer, meta, meta.ReceivedAt, "application/json", doc)}, nil
+	document := event.New(event.Validated(from), writer, meta, meta.ReceivedAt, "application/json", doc)
+	return Passed{document, o, meta}, nil
 }
 
 func refuse(fault *source.Fault) error {

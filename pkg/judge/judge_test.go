@@ -59,11 +59,11 @@ func TestJudgeKeepsMeta(t *testing.T) {
 	in.SetHeader(event.HeaderReplayLetter, "letter-1")
 	for _, topic := range []string{in.Topic, event.Replay("validate")} {
 		in.Topic, in.Offset = topic, 99 // a replay has other coordinates of its own
-		out, err := judge.Judge(in)
-		if err != nil || len(out) != 1 {
-			t.Fatalf("%d outputs, %v", len(out), err)
+		passed, err := judge.Judge(in)
+		if err != nil || passed.Order.OrderNo != "P1" {
+			t.Fatalf("%+v, %v", passed.Order, err)
 		}
-		m := out[0]
+		m := passed.Document
 		const doc = `{"amount":"1.50","ali_order_no":"P1","x":1}`
 		if string(m.Value) != doc || m.Topic != "icbu.validated.v1" || m.Key != "icbu:P1" {
 			t.Errorf("%s %s %s", m.Topic, m.Key, m.Value)
@@ -74,7 +74,7 @@ func TestJudgeKeepsMeta(t *testing.T) {
 			ReceivedPartition: 3, ReceivedOffset: 42, ReceivedAt: receivedAt.UTC(), TraceParent: "00-1-2-01",
 			ReplayJob: "job-1", ReplayLetter: "letter-1",
 		}
-		if err != nil || meta != want {
+		if err != nil || meta != want || !passed.Meta.ReceivedAt.Equal(want.ReceivedAt) {
 			t.Errorf("%+v, %v", meta, err)
 		}
 		for name, want := range map[string]string{
@@ -96,11 +96,11 @@ func TestEqualContentHasOneDigest(t *testing.T) {
 		`{"ali_order_no":"77","ack":1,"amount":"1.50","x":{"a":1}}`,
 		` { "x" : {"a": 1}, "amount":1.50, "ack":"1", "ali_order_no":77 } `,
 	} {
-		out, err := judge.Judge(judge.Stamp(pushed(order.ICBU, "icbu:77", []byte(body))))
+		passed, err := judge.Judge(judge.Stamp(pushed(order.ICBU, "icbu:77", []byte(body))))
 		if err != nil {
 			t.Fatal(err)
 		}
-		digests[out[0].Header(event.HeaderDigest)] = true
+		digests[passed.Document.Header(event.HeaderDigest)] = true
 	}
 	if len(digests) != 1 {
 		t.Errorf("%d digests", len(digests))
@@ -131,10 +131,10 @@ func TestJudgeRefuses(t *testing.T) {
 		}), source.BadEnum, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, err := judge.Judge(c.in)
+			_, err := judge.Judge(c.in)
 			permanent, ok := errors.AsType[*worker.PermanentError](err)
-			if len(out) != 0 || !ok || permanent.Code != worker.Code(c.code) || permanent.Path != c.path {
-				t.Fatalf("%d outputs, %v", len(out), err)
+			if !ok || permanent.Code != worker.Code(c.code) || permanent.Path != c.path {
+				t.Fatal(err)
 			}
 			if text := permanent.Error(); strings.Contains(text, "secret") || strings.Count(text, string(permanent.Code)) != 1 {
 				t.Errorf("the letter says %q", text)

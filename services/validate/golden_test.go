@@ -98,8 +98,8 @@ func TestExamples(t *testing.T) {
 	for _, e := range examples(t) {
 		received := record(e.source, e.key, string(e.body))
 		received.Partition, received.Offset, received.Timestamp = 3, 42, receivedAt
-		out, err := judge.Judge(judge.Stamp(received))
-		verdicts[e.name] += describe(t, e, out, err)
+		passed, err := judge.Judge(judge.Stamp(received))
+		verdicts[e.name] += describe(t, e, passed.Document, err)
 		code, bad := strings.CutPrefix(path.Base(e.name), "bad-")
 		code, _, _ = strings.Cut(code, "-")
 		permanent, refused := errors.AsType[*worker.PermanentError](err)
@@ -130,20 +130,20 @@ func TestExamples(t *testing.T) {
 }
 
 // describe writes a verdict for people: where the order went, and its document, or why it was refused.
-func describe(t *testing.T, e example, out []event.Message, err error) string {
+func describe(t *testing.T, e example, out event.Message, err error) string {
 	t.Helper()
 	if permanent, ok := errors.AsType[*worker.PermanentError](err); ok {
 		return fmt.Sprintf("%s refused: %s\n", e.key, permanent)
 	}
-	if err != nil || len(out) != 1 {
-		t.Fatalf("%s: %d outputs, %v", e.name, len(out), err)
+	if err != nil {
+		t.Fatalf("%s: %v", e.name, err)
 	}
-	if err := source.Check(out[0].Value); err != nil {
+	if err := source.Check(out.Value); err != nil {
 		t.Errorf("%s: the document: %v", e.name, err)
 	}
-	doc := jsontext.Value(out[0].Value).Clone()
+	doc := jsontext.Value(out.Value).Clone()
 	if err := doc.Indent(jsontext.WithIndent("  ")); err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("%s -> %s %s\n%s\n", e.key, out[0].Topic, out[0].Header(event.HeaderDigest)[:16], doc)
+	return fmt.Sprintf("%s -> %s %s\n%s\n", e.key, out.Topic, out.Header(event.HeaderDigest)[:16], doc)
 }

@@ -1,25 +1,32 @@
-// Command validate judges every received push by its contract and writes the normalised documents: <source>.received.v1 ->
-// <source>.validated.v1, in one Kafka transaction per batch. What breaks a stated rule goes to validate.dlq.v1 with an
+// Command validate judges every received push by its contract and writes the normalised documents and the analysts'
+// records: <source>.received.v1 -> <source>.validated.v1 and orders.v1, in one Kafka transaction per batch. What breaks a stated rule goes to validate.dlq.v1 with an
 // enumerated code and the JSON pointer of the field at fault.
 package main
 
 import (
 	"context"
+	"time"
 
 	"orderflow/pkg/boot"
 	"orderflow/pkg/bus"
 	"orderflow/pkg/event"
 	"orderflow/pkg/judge"
 	"orderflow/pkg/order"
+	"orderflow/pkg/privacy"
+	"orderflow/pkg/published"
+	"orderflow/pkg/registry"
 	"orderflow/pkg/worker"
+	"orderflow/schemas"
 )
 
 const service = "validate"
 
 type settings struct {
 	boot.Settings
-	Bus    bus.Settings
-	Worker worker.Settings
+	Bus      bus.Settings
+	Registry registry.Settings
+	Privacy  privacy.PseudonymSettings
+	Worker   worker.Settings
 }
 
 func main() {
@@ -28,8 +35,21 @@ func main() {
 }
 
 func run(ctx context.Context, p *boot.Process, cfg settings) error {
+	pseudonyms, err := privacy.NewPseudonyms(cfg.Privacy)
+	if err != nil {
+		return err
+	}
+	client, err := registry.New(cfg.Registry)
+	if err != nil {
+		return err
+	}
+	id, err := client.Await(ctx, p, published.Subject, schemas.OrderSchema)
+	if err != nil {
+		return err
+	}
+	work := transform{published.NewEncoder(id), pseudonyms, time.Now}
 	loop := worker.Transactions{
-		Service: service, Transform: judge.Judge, Stamp: judge.Stamp,
+		Service: service, Transform: work.apply, Stamp: judge.Stamp,
 		Settings: cfg.Worker, Bus: cfg.Bus, Process: p,
 	}
 	for _, source := range order.Sources {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -19,9 +20,16 @@ import (
 	"orderflow/pkg/source"
 )
 
+// secret is a key's value.
+const secret = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
 // start runs the service on the broker until the test ends, and gives what it logs.
 func start(t *testing.T, broker *bustest.Broker) *observer.ObservedLogs {
 	t.Helper()
+	schemas := srfake.New()
+	t.Cleanup(schemas.Close)
+	t.Setenv("SCHEMA_REGISTRY_URL", schemas.URL())
+	t.Setenv("PSEUDONYM_KEYS", "p="+secret)
 	core, logs := observer.New(zapcore.DebugLevel)
 	process := &boot.Process{Name: service, Log: zap.New(core), Health: boot.NewHealth(), Metrics: prometheus.NewRegistry()}
 	var cfg settings
