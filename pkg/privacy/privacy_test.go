@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -171,6 +172,33 @@ func TestPseudonym(t *testing.T) {
 	}
 	if all := two.Pseudonyms(Phone, "13812345678"); len(all) != 2 || all[1] != phone || all[0] != two.Pseudonym(Phone, "13812345678") {
 		t.Errorf("pseudonyms under all keys: %v", all)
+	}
+}
+
+// TestLawPseudonymsAreThoseOfKeys: who has only the pseudonyms' keys writes what the others write, also from many goroutines.
+func TestLawPseudonymsAreThoseOfKeys(t *testing.T) {
+	k := keys(t, "k1="+key(1))
+	alone, err := NewPseudonyms(PseudonymSettings{PseudonymKeys: "p1=" + key(7) + ",p0=" + key(6)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		values := rapid.SliceOfN(rapid.String(), 1, 8).Draw(t, "values")
+		kind := rapid.SampledFrom([]Kind{Buyer, Phone, Company, Content}).Draw(t, "kind")
+		var all sync.WaitGroup
+		for _, value := range values {
+			all.Go(func() {
+				if got, want := alone.Pseudonym(kind, value), k.Pseudonym(kind, value); got != want {
+					t.Errorf("%s of %q: %s, Keys say %s", kind, value, got, want)
+				}
+			})
+		}
+		all.Wait()
+	})
+	for _, text := range []string{"", "p1=short", "=" + key(1)} {
+		if _, err := NewPseudonyms(PseudonymSettings{PseudonymKeys: text}); err == nil || !strings.HasPrefix(err.Error(), "PSEUDONYM_KEYS: ") {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }
 

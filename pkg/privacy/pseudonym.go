@@ -4,7 +4,10 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
+	"hash"
 	"strings"
+	"sync"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -28,11 +31,6 @@ func (k *Keys) Pseudonym(kind Kind, value string) string {
 	return pseudonym(k.pseudonyms[0], kind, value)
 }
 
-// Pseudonym is as that of Keys.
-func (p *Pseudonyms) Pseudonym(kind Kind, value string) string {
-	return pseudonym(p.keys[0], kind, value)
-}
-
 // Pseudonyms gives a value's pseudonyms under every key, for looking up what was written before a rotation.
 func (k *Keys) Pseudonyms(kind Kind, value string) []string {
 	var all []string
@@ -49,11 +47,17 @@ func pseudonym(key namedKey, kind Kind, value string) string {
 	if value == "" {
 		return ""
 	}
-	mac := hmac.New(sha256.New, key.secret[:])
-	mac.Write([]byte(kind))
-	mac.Write([]byte{0})
-	mac.Write([]byte(value))
-	return key.id + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:pseudonymSize])
+	return keyed(hmac.New(sha256.New, key.secret[:]), key.id, kind, value)
+}
+
+// keyed writes the pseudonym of a normalised value with a fresh or reset mac.
+func keyed(mac hash.Hash, id string, kind Kind, value string) string {
+	buffer := make([]byte, 0, 128)
+	buffer = append(append(append(buffer, kind...), 0), value...)
+	mac.Write(buffer)
+	sum := mac.Sum(buffer[:0])
+	text := append(make([]byte, 0, 64), id...)
+	return string(base64.RawURLEncoding.AppendEncode(append(text, '.'), sum[:pseudonymSize]))
 }
 
 // normalise makes the ways to write one value equal: width and case of letters, blanks around it; in phones all but the
@@ -80,4 +84,35 @@ func onlyDigits(text string) string {
 		}
 		return -1
 	}, text)
+}
+
+// Pseudonyms makes pseudonyms and nothing else, for many values at once. It is safe for concurrent use.
+type Pseudonyms struct {
+	id   string
+	macs sync.Pool // of hash.Hash under the key: setting one up costs as much as using it
+}
+
+// NewPseudonyms makes those of the settings; under the same keys they are equal to those of Keys.
+func NewPseudonyms(s PseudonymSettings) (*Pseudonyms, error) {
+	keys, err := parseKeys("PSEUDONYM_KEYS", s.PseudonymKeys)
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("PSEUDONYM_KEYS: at least one key is needed")
+	}
+	p := &Pseudonyms{id: keys[0].id}
+	p.macs.New = func() any { return hmac.New(sha256.New, keys[0].secret[:]) }
+	return p, nil
+}
+
+// Pseudonym gives the same as that of Keys.
+func (p *Pseudonyms) Pseudonym(kind Kind, value string) string {
+	if value = normalise(kind, value); value == "" {
+		return ""
+	}
+	mac, _ := p.macs.Get().(hash.Hash)
+	defer p.macs.Put(mac)
+	mac.Reset()
+	return keyed(mac, p.id, kind, value)
 }

@@ -34,18 +34,6 @@ func (s *PseudonymSettings) Validate() error {
 	return err
 }
 
-// Pseudonyms makes pseudonyms and nothing else. It is safe for concurrent use.
-type Pseudonyms struct{ keys []namedKey }
-
-// NewPseudonyms makes those of the settings; under the same keys they are equal to those of Keys.
-func NewPseudonyms(s PseudonymSettings) (*Pseudonyms, error) {
-	keys, err := parseKeys("PSEUDONYM_KEYS", s.PseudonymKeys)
-	if err == nil && len(keys) == 0 {
-		err = errors.New("PSEUDONYM_KEYS: at least one key is needed")
-	}
-	return &Pseudonyms{keys}, err
-}
-
 // Keys encrypts, decrypts and makes pseudonyms. It is safe for concurrent use.
 type Keys struct {
 	pseudonyms []namedKey
