@@ -35,7 +35,7 @@ func open(t testing.TB) (*Encoder, *Decoder) {
 	return NewEncoder(id), NewDecoder(client)
 }
 
-var text = rapid.StringN(0, 30, -1)
+var anyText = rapid.StringN(0, 30, -1)
 
 func drawAmount(t *rapid.T) decimal.NullDecimal {
 	if rapid.Bool().Draw(t, "absent") {
@@ -63,20 +63,20 @@ func drawTime(t *rapid.T) time.Time {
 
 func drawRecord(t *rapid.T) Record {
 	r := Record{
-		OrderKey: order.Key(text.Draw(t, "key")), Source: rapid.SampledFrom(order.Sources).Draw(t, "source"),
-		Revision: order.Revision(rapid.Int64().Draw(t, "revision")), EventID: text.Draw(t, "id"),
+		OrderKey: order.Key(anyText.Draw(t, "key")), Source: rapid.SampledFrom(order.Sources).Draw(t, "source"),
+		Revision: order.Revision(rapid.Int64().Draw(t, "revision")), EventID: anyText.Draw(t, "id"),
 		Kind:    rapid.SampledFrom([]order.Kind{order.Sale, order.Return, order.ServiceContract, order.Purchase}).Draw(t, "kind"),
-		OrderNo: text.Draw(t, "number"), OriginalOrderNo: text.Draw(t, "original"), Shop: text.Draw(t, "shop"),
-		Channel: text.Draw(t, "channel"), Status: text.Draw(t, "status"), Currency: "CNY",
+		OrderNo: anyText.Draw(t, "number"), OriginalOrderNo: anyText.Draw(t, "original"), Shop: anyText.Draw(t, "shop"),
+		Channel: anyText.Draw(t, "channel"), Status: anyText.Draw(t, "status"), Currency: "CNY",
 		Total: drawAmount(t), Paid: drawAmount(t), Discount: drawAmount(t), ListPrice: drawAmount(t),
-		BuyerPseudonym: text.Draw(t, "buyer"), PhonePseudonym: text.Draw(t, "phone"), CompanyPseudonym: text.Draw(t, "company"),
-		Province: text.Draw(t, "province"), City: text.Draw(t, "city"), PlacedAt: drawTime(t), PaidAt: drawTime(t),
+		BuyerPseudonym: anyText.Draw(t, "buyer"), PhonePseudonym: anyText.Draw(t, "phone"), CompanyPseudonym: anyText.Draw(t, "company"),
+		Province: anyText.Draw(t, "province"), City: anyText.Draw(t, "city"), PlacedAt: drawTime(t), PaidAt: drawTime(t),
 		ReceivedAt: time.UnixMicro(rapid.Int64Range(0, 1<<51).Draw(t, "received")).UTC(), PublishedAt: time.UnixMicro(1).UTC(),
-		ReplayJob: text.Draw(t, "job"), Warnings: rapid.SliceOfN(text, 0, 3).Draw(t, "warnings"), Lines: []Line{},
+		ReplayJob: anyText.Draw(t, "job"), Warnings: rapid.SliceOfN(anyText, 0, 3).Draw(t, "warnings"), Lines: []Line{},
 	}
 	for i := range rapid.IntRange(0, 4).Draw(t, "lines") {
 		r.Lines = append(r.Lines, Line{
-			LineNo: i + 1, LineID: text.Draw(t, "line"), Product: text.Draw(t, "product"), Name: text.Draw(t, "name"),
+			LineNo: i + 1, LineID: anyText.Draw(t, "line"), Product: anyText.Draw(t, "product"), Name: anyText.Draw(t, "name"),
 			Quantity: drawAmount(t), UnitPrice: drawAmount(t), ListPrice: drawAmount(t), Discount: drawAmount(t), Amount: drawAmount(t),
 		})
 	}

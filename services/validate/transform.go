@@ -25,7 +25,7 @@ func (t *transform) apply(in event.Message) ([]event.Message, error) {
 		return nil, err
 	}
 	record := published.New(&passed.Order, passed.Meta, t.pseudonyms, t.now())
-	m, err := t.encoder.Message(&record, passed.Meta, t.pseudonyms)
+	m, err := t.encoder.Message(&record, &passed.Document, t.pseudonyms)
 	if err != nil { // the same record would fail for ever
 		return nil, &worker.PermanentError{Code: worker.Code(source.BadAmount), Err: fmt.Errorf("make record of %s: %w", published.Topic, err)}
 	}
