@@ -26,9 +26,14 @@ const secret = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 // start runs the service on the broker until the test ends, and gives what it logs.
 func start(t *testing.T, broker *bustest.Broker) *observer.ObservedLogs {
 	t.Helper()
-	schemas := srfake.New()
-	t.Cleanup(schemas.Close)
-	t.Setenv("SCHEMA_REGISTRY_URL", schemas.URL())
+	return startWith(t, broker, srfake.New())
+}
+
+// startWith runs the service with a schema registry of the test.
+func startWith(t *testing.T, broker *bustest.Broker, registry *srfake.Registry) *observer.ObservedLogs {
+	t.Helper()
+	t.Cleanup(registry.Close)
+	t.Setenv("SCHEMA_REGISTRY_URL", registry.URL())
 	t.Setenv("PSEUDONYM_KEYS", "p="+secret)
 	core, logs := observer.New(zapcore.DebugLevel)
 	process := &boot.Process{Name: service, Log: zap.New(core), Health: boot.NewHealth(), Metrics: prometheus.NewRegistry()}

@@ -26,8 +26,14 @@ func (t *transform) apply(in event.Message) ([]event.Message, error) {
 	}
 	record := published.New(&passed.Order, passed.Meta, t.pseudonyms, t.now())
 	m, err := t.encoder.Message(&record, &passed.Document, t.pseudonyms)
-	if err != nil { // the same record would fail for ever
-		return nil, &worker.PermanentError{Code: worker.Code(source.BadAmount), Err: fmt.Errorf("make record of %s: %w", published.Topic, err)}
+	if err != nil {
+		return nil, unpublishable(err)
 	}
 	return []event.Message{passed.Document, m}, nil
+}
+
+// unpublishable blames the record: it would fail for ever, and block all behind it. No order that the contracts let through
+// is one.
+func unpublishable(err error) *worker.PermanentError {
+	return &worker.PermanentError{Code: worker.Code(source.BadAmount), Err: fmt.Errorf("make record of %s: %w", published.Topic, err)}
 }
