@@ -11,7 +11,8 @@ import (
 const (
 	Quarantine = "quarantine.v1"
 	Deliveries = "deliveries.v1"
-	Orders     = "orders.v1" // the analysts' topic
+	Orders     = "orders.v1"   // the analysts' topic
+	Registry   = "registry.v1" // of the embedded schema registry
 )
 
 // Received is the topic of a source's pushes as they came.
