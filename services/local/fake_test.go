@@ -62,6 +62,12 @@ type fakeIngest struct {
 	Secrets string `env:"ICBU_SECRETS,required" doc:"secrets"`
 }
 
+type fakeValidate struct {
+	boot.Settings
+	Behave   behaviour
+	Registry string `env:"SCHEMA_REGISTRY_URL,required" doc:"registry"`
+}
+
 type fakeConsole struct {
 	boot.Settings
 	Behave behaviour
@@ -85,6 +91,8 @@ func playService(name string) {
 	switch name {
 	case "ingest":
 		boot.Main(name, &fakeIngest{}, run)
+	case "validate":
+		boot.Main(name, &fakeValidate{}, run)
 	case "console":
 		boot.Main(name, &fakeConsole{}, run)
 	case "persist":

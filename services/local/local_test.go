@@ -23,7 +23,7 @@ func TestEnvFileAndEnvironments(t *testing.T) {
 	r := start(t, dir, "ICBU_SECRETS=given 'key'=given secret")
 	env := r.up()
 	for _, name := range []string{
-		"INGEST_ADDR", "SANDBOX_ADDR", "OPS_ADDR", "INGEST_URL", "SANDBOX_URL", "KAFKA_BROKERS", "DATABASE_URL", "INGEST_OPS_ADDR", "PERSIST_OPS_ADDR",
+		"INGEST_ADDR", "SANDBOX_ADDR", "OPS_ADDR", "INGEST_URL", "SANDBOX_URL", "KAFKA_BROKERS", "SCHEMA_REGISTRY_URL", "DATABASE_URL", "INGEST_OPS_ADDR", "PERSIST_OPS_ADDR",
 		"PROCUREMENT_TOKENS", "MALL_APPS", "OKKI_APP_KEY", "OKKI_APP_SECRET", "OKKI_URL", "EZR_APP_ID", "EZR_TOKEN", "EZR_APP_SYSTEM", "EZR_URL",
 		"PSEUDONYM_KEYS", "PAYLOAD_KEYS", "RECEIPT_KEYS",
 		"CONSOLE_ADDR", "CONSOLE_URL", "CONSOLE_OPS_ADDR", "CONSOLE_USER", "CONSOLE_PASSWORD", "CONSOLE_OPERATOR", "CONSOLE_OPERATOR_PASSWORD",
@@ -36,7 +36,7 @@ func TestEnvFileAndEnvironments(t *testing.T) {
 	if env["ICBU_SECRETS"] != "given 'key'=given secret" {
 		t.Errorf("the given secret came out as %q", env["ICBU_SECRETS"])
 	}
-	for _, name := range []string{"SCHEMA_REGISTRY_URL", "KAFKA_ADDR", "POSTGRES_ADDR", "CONSOLE_USERS", "STRAY"} {
+	for _, name := range []string{"REGISTRY_ADDR", "KAFKA_ADDR", "POSTGRES_ADDR", "CONSOLE_USERS", "STRAY"} {
 		if env[name] != "" {
 			t.Errorf("%s stands in .local/env, and there is no such thing", name)
 		}
@@ -45,6 +45,9 @@ func TestEnvFileAndEnvironments(t *testing.T) {
 		if info, err := os.Stat(filepath.Join(dir, path)); err != nil || info.Mode() != mode {
 			t.Errorf("%s: %v %v, want %v", path, info.Mode(), err, mode)
 		}
+	}
+	if validate := r.environ("validate"); !strings.Contains(validate, "\nSCHEMA_REGISTRY_URL=http://") {
+		t.Errorf("validate lacks what it reads:\n%s", validate)
 	}
 	ingest, persist := r.environ("ingest"), r.environ("persist")
 	if !strings.Contains(ingest, "\nICBU_SECRETS=given") || !strings.Contains(ingest, "\nOPS_ADDR="+env["INGEST_OPS_ADDR"]+"\n") {
@@ -200,9 +203,9 @@ func TestTakenPortNamesTheSetting(t *testing.T) {
 	defer taken.Close()
 	ops := taken.Addr().(*net.TCPAddr)
 	for setting, addr := range map[string]string{
-		"INGEST_ADDR": ops.String(), "SANDBOX_ADDR": ops.String(), "OPS_ADDR": net.JoinHostPort("127.0.0.1", strconv.Itoa(ops.Port-2)),
+		"INGEST_ADDR": ops.String(), "SANDBOX_ADDR": ops.String(), "REGISTRY_ADDR": ops.String(), "OPS_ADDR": net.JoinHostPort("127.0.0.1", strconv.Itoa(ops.Port-2)),
 	} {
-		r := start(t, t.TempDir(), setting+"="+addr)
+		r := start(t, t.TempDir(), setting+"="+addr, "SCHEMA_REGISTRY_URL=")
 		if code := r.ended(); code != 1 {
 			t.Errorf("%s: exit status %d", setting, code)
 		}
@@ -260,7 +263,7 @@ func TestWrongSettingsOfLocal(t *testing.T) {
 func TestBackendsOfTwoStacks(t *testing.T) {
 	t.Parallel()
 	one, two := t.TempDir(), t.TempDir()
-	none := []string{"KAFKA_BROKERS=", "DATABASE_URL="}
+	none := []string{"KAFKA_BROKERS=", "DATABASE_URL=", "SCHEMA_REGISTRY_URL="}
 	r, other := start(t, one, none...), start(t, two, none...)
 	env, otherEnv := r.up(), other.up()
 	if env["DATABASE_URL"] == otherEnv["DATABASE_URL"] || env["KAFKA_BROKERS"] == otherEnv["KAFKA_BROKERS"] || env["PAYLOAD_KEYS"] == otherEnv["PAYLOAD_KEYS"] {
@@ -268,6 +271,10 @@ func TestBackendsOfTwoStacks(t *testing.T) {
 	}
 	useBackends(t, env)
 	useBackends(t, otherEnv)
+	id := registerSchema(t, env, "\"int\"")
+	if registerSchema(t, otherEnv, "\"string\"") != id {
+		t.Error("the registries of two stacks share their ids")
+	}
 
 	postmaster := r.postmaster(0)
 	if err := syscall.Kill(postmaster, syscall.SIGKILL); err != nil {
@@ -281,6 +288,9 @@ func TestBackendsOfTwoStacks(t *testing.T) {
 	eventually(t, 10*time.Second, "PostgreSQL has ended with local", func() error { return stillThere(postmaster) })
 	env = start(t, one, none...).up()
 	useBackends(t, env) // the same topics, the same database
+	if again := registerSchema(t, env, "\"int\""); again != id {
+		t.Errorf("the id %d of a schema became %d", id, again)
+	}
 	other.signal(syscall.SIGTERM)
 	if code := other.ended(); code != 0 {
 		t.Errorf("exit status %d", code)

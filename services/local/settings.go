@@ -13,7 +13,7 @@ type settings struct {
 	Addresses
 	Brokers  string `env:"KAFKA_BROKERS" doc:"use these brokers; empty: an embedded one is started"`
 	Database string `env:"DATABASE_URL" doc:"use this PostgreSQL; empty: a private one is started"`
-	Registry string `env:"SCHEMA_REGISTRY_URL" doc:"use this schema registry; empty: none"`
+	Schemas  string `env:"SCHEMA_REGISTRY_URL" doc:"use this schema registry; empty: one is started, its state in the brokers' registry.v1"`
 	Demo     bool   `env:"DEMO" envDefault:"1" doc:"push the examples of all three sources and show what becomes of them; 0: do not"`
 	Show     string `env:"SHOW_LOGS" envDefault:"warn" doc:"what is shown of the services' logs: all, warn (and worse) or none; the files in .local/logs have everything"`
 }
@@ -23,6 +23,7 @@ type Addresses struct {
 	Ingest   string `env:"INGEST_ADDR" envDefault:"127.0.0.1:8080" doc:"where ingest takes the pushes"`
 	Console  string `env:"CONSOLE_ADDR" envDefault:"127.0.0.1:8090" doc:"where the console serves its JSON API"`
 	Sandbox  string `env:"SANDBOX_ADDR" envDefault:"127.0.0.1:8099" doc:"where the stand-ins of OKKI and EZR listen"`
+	Registry string `env:"REGISTRY_ADDR" envDefault:"127.0.0.1:8081" doc:"where the embedded schema registry listens"`
 	Kafka    string `env:"KAFKA_ADDR" envDefault:"127.0.0.1:9092" doc:"where the embedded broker listens"`
 	Postgres string `env:"POSTGRES_ADDR" envDefault:"127.0.0.1:5433" doc:"where the private PostgreSQL listens"`
 	Ops      string `env:"OPS_ADDR" envDefault:"127.0.0.1:9101" doc:"the first of consecutive ports, one a service, for /healthz, /readyz and /metrics"`
@@ -54,6 +55,7 @@ func (a *Addresses) Validate() error {
 		{"INGEST_ADDR", a.Ingest, ""},
 		{"CONSOLE_ADDR", a.Console, ""},
 		{"SANDBOX_ADDR", a.Sandbox, ""},
+		{"REGISTRY_ADDR", a.Registry, ""},
 		{"KAFKA_ADDR", a.Kafka, ""},
 		{"POSTGRES_ADDR", a.Postgres, ""},
 		{"OPS_ADDR", a.Ops, ""},
@@ -76,6 +78,9 @@ func (a *Addresses) ops(n int) string {
 // listeners are all the addresses that this stack will listen on.
 func (s *settings) listeners(services []service) []listener {
 	all := []listener{{"INGEST_ADDR", s.Ingest, "ingest"}, {"CONSOLE_ADDR", s.Console, "console"}, {"SANDBOX_ADDR", s.Sandbox, "sandbox"}}
+	if s.Schemas == "" {
+		all = append(all, listener{"REGISTRY_ADDR", s.Registry, "the schema registry"})
+	}
 	if s.Brokers == "" {
 		all = append(all, listener{"KAFKA_ADDR", s.Kafka, "the broker"})
 	}

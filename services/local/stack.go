@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"orderflow/pkg/pgserver"
+	"orderflow/pkg/registryserver"
 )
 
 // stack is one running orderflow.
@@ -21,8 +22,9 @@ type stack struct {
 	state    *state
 	binaries string
 	env      environment
-	broker   *kfake.Cluster   // nil: the brokers are somebody else's
-	postgres *pgserver.Server // nil: the database is somebody else's
+	broker   *kfake.Cluster         // nil: the brokers are somebody else's
+	postgres *pgserver.Server       // nil: the database is somebody else's
+	registry *registryserver.Server // nil: the schema registry is somebody else's
 }
 
 // run brings everything up, keeps it up until ctx ends, and takes it down.
@@ -37,6 +39,9 @@ func run(ctx context.Context, cfg settings, c *console) error {
 		return err
 	}
 	if err := s.runSteps(ctx); err != nil {
+		return err
+	}
+	if err := s.startRegistry(); err != nil {
 		return err
 	}
 	return s.serve(ctx)
@@ -81,6 +86,7 @@ func (s *stack) prepare(ctx context.Context) (err error) {
 	}
 	delete(s.env, "KAFKA_ADDR") // told again when something listens there
 	delete(s.env, "POSTGRES_ADDR")
+	delete(s.env, "REGISTRY_ADDR")
 	return nil
 }
 
@@ -113,6 +119,9 @@ func (s *stack) startBackends(ctx context.Context) (err error) {
 }
 
 func (s *stack) stopBackends() {
+	if s.registry != nil {
+		s.registry.Close()
+	}
 	if s.postgres != nil {
 		stopPostgres(s.postgres)
 	}
@@ -137,7 +146,7 @@ func (s *stack) serve(ctx context.Context) error {
 	keeper := &keeper{console: s.console, pipe: inherited, lock: s.state.kin}
 
 	group, ctx := errgroup.WithContext(ctx)
-	var tails []*tail
+	tails := []*tail{{name: registryName, path: s.state.path("logs", registryName+".log")}}
 	for _, p := range programs {
 		group.Go(func() error { return keeper.keep(ctx, p) })
 		tails = append(tails, &tail{name: p.name, path: p.log})
@@ -179,7 +188,7 @@ func (s *stack) introduce(ctx context.Context) error {
 // published are the settings that .local/env tells, in its order.
 func published() []string {
 	names := []string{
-		"INGEST_ADDR", "CONSOLE_ADDR", "SANDBOX_ADDR", "KAFKA_ADDR", "POSTGRES_ADDR", "OPS_ADDR",
+		"INGEST_ADDR", "CONSOLE_ADDR", "SANDBOX_ADDR", "REGISTRY_ADDR", "KAFKA_ADDR", "POSTGRES_ADDR", "OPS_ADDR",
 		"INGEST_URL", "CONSOLE_URL", "SANDBOX_URL", "KAFKA_BROKERS", "SCHEMA_REGISTRY_URL", "DATABASE_URL",
 	}
 	for _, service := range services {
@@ -204,13 +213,17 @@ func (s *stack) addresses() string {
 		{"console", s.env["CONSOLE_URL"] + "  (where is my order, dead letters; " + s.env.logins() + ")"},
 		{"partners", s.env["SANDBOX_URL"] + "  (stand-ins of OKKI and EZR; /_sandbox/orders shows what they took)"},
 		{"Kafka", s.env["KAFKA_BROKERS"]},
+		{"schemas", s.env.value("SCHEMA_REGISTRY_URL") + "  (the schema registry of orders.v1, as Confluent's)"},
 		{"PostgreSQL", s.cfg.Postgres + "  (psql \"$DATABASE_URL\" after `source .local/env`)"},
 		{"health", "http://" + s.cfg.Ops + "/readyz and the next ports, one a service: " + serviceNames()},
 		{"settings", filepath.Join(stateDir, "env") + "  (source it: secrets, addresses; then e.g. bin/orderctl send FILE)"},
 		{"logs", filepath.Join(stateDir, "logs")},
 	}
 	if s.postgres == nil {
-		rows[4][1] = "yours  (DATABASE_URL)"
+		rows[5][1] = "yours  (DATABASE_URL)"
+	}
+	if s.registry == nil {
+		rows[4][1] = "yours  (SCHEMA_REGISTRY_URL)"
 	}
 	var b strings.Builder
 	b.WriteString("\norderflow is up. Ctrl-C ends it; its data stays in " + stateDir + " (make clean removes it).\n\n")

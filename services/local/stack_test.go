@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/sr"
 	"go.uber.org/zap"
 
 	"orderflow/pkg/bus"
@@ -110,13 +111,13 @@ func start(t *testing.T, dir string, settings ...string) *running {
 		t.Fatal(err)
 	}
 	r := &running{t: t, dir: dir, cmd: exec.Command(filepath.Join(programs, "local")), done: make(chan struct{})}
-	ports := freePorts(t, 5+len(services))
+	ports := freePorts(t, 6+len(services))
 	r.cmd.Dir = dir
 	_ = os.Remove(filepath.Join(dir, stateDir, "env")) // of a local before this one
 	r.cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "DEMO=0", "STRAY=secret",
-		"INGEST_ADDR=" + ports[0], "SANDBOX_ADDR=" + ports[1], "KAFKA_ADDR=" + ports[2], "POSTGRES_ADDR=" + ports[3], "CONSOLE_ADDR=" + ports[4], "OPS_ADDR=" + ports[5],
-		"KAFKA_BROKERS=127.0.0.1:1", "DATABASE_URL=postgres://u:p@127.0.0.1:1/d",
+		"INGEST_ADDR=" + ports[0], "SANDBOX_ADDR=" + ports[1], "KAFKA_ADDR=" + ports[2], "POSTGRES_ADDR=" + ports[3], "CONSOLE_ADDR=" + ports[4], "REGISTRY_ADDR=" + ports[5], "OPS_ADDR=" + ports[6],
+		"KAFKA_BROKERS=127.0.0.1:1", "DATABASE_URL=postgres://u:p@127.0.0.1:1/d", "SCHEMA_REGISTRY_URL=http://127.0.0.1:1",
 	}, settings...)
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.out
 	if err := r.cmd.Start(); err != nil {
@@ -297,4 +298,19 @@ func useBackends(t *testing.T, env map[string]string) {
 	if err != nil || len(differences) > 0 {
 		t.Errorf("topics: %v %v", differences, err)
 	}
+}
+
+// registerSchema proves that the registry of a stack works for whoever has its .local/env, and gives the schema's id.
+func registerSchema(t *testing.T, env map[string]string, text string) int {
+	t.Helper()
+	client, err := sr.NewClient(sr.URLs(env["SCHEMA_REGISTRY_URL"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var id int
+	eventually(t, patience, "the registry takes a schema", func() (err error) {
+		id, err = client.RegisterSchema(t.Context(), "local-value", sr.Schema{Schema: text}, -1, -1)
+		return err
+	})
+	return id
 }
