@@ -38,7 +38,7 @@ unit() { gotest unit -race -timeout 20m work; }
 # clock go on. It changes the client, so it is for this test alone; -race runs over the same world in the step unit.
 laws() { gotest laws -tags synctests -count=1 -timeout 10m -run 'LawsUnderMany|Rebalance|Moves' ./pkg/worker/...; }
 
-journeys() { gotest journeys -tags e2e -count=1 -timeout 20m ./services/e2e/...; }
+journeys() { gotest journeys -tags e2e -count=1 -timeout 20m ./services/e2e/... ./pkg/registryserver/...; }
 
 # Prints its report and, if a law is broken, the folder of the evidence. The long run is `make chaos`; that each law broken
 # on purpose is caught takes `make chaos MUTANTS=1`, about two minutes a law.

@@ -51,6 +51,8 @@ func TestAnswers(t *testing.T) {
 		{"GET", "/mode/a-value", "", "", 404, `"error_code":40409`},
 		{"GET", "/mode/a-value?defaultToGlobal=true", "", "", 200, `{"mode":"READWRITE"}`},
 		{"POST", "/subjects/a-value/versions?normalize=false", fullType, body(buyer1), 200, `"id":1`},
+		{"POST", "/subjects/a-value/versions", mediaType, body(buyer1Wide), 200, `"version":1,"id":1`},
+		{"POST", "/subjects/a-value/versions", mediaType, body(retyped), 409, `incompatible at id: reader long vs writer string`},
 		{"POST", "/subjects/a%2Fb%20c/versions", "application/json", body(buyer1), 200, `"id":1`},
 		{"GET", "/schemas/ids/1?subject=a-value&fetchMaxId=false", "", "", 200, `{"schema":` + quoted(stored) + `}`},
 		{"GET", "/schemas/ids/1/schema", "", "", 200, stored},
