@@ -11,10 +11,13 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
 	"orderflow/pkg/boot"
+	"orderflow/pkg/bus"
 	"orderflow/pkg/pgserver"
+	"orderflow/pkg/registryserver"
 	"orderflow/pkg/sender"
 )
 
@@ -47,6 +50,7 @@ type stack struct {
 	ports    *ports
 	cluster  *cluster
 	postgres *database
+	registry *registryserver.Server
 	services map[string]*child // by name, and slot where there are several: "okkisync-1"
 	ops      map[string]string
 	ingest   string // base URLs
@@ -70,6 +74,9 @@ func startStack(ctx context.Context, root, bin, dir string, settings map[string]
 	group.Go(func() (err error) { s.cluster, err = startCluster(ctx, root, dir, s.ports); return err })
 	group.Go(func() (err error) { s.postgres, err = startDatabase(ctx, dir); return err })
 	if err := group.Wait(); err != nil {
+		return s, err
+	}
+	if s.registry, err = registryserver.Start("127.0.0.1:0", bus.Settings{Brokers: s.cluster.addrs}, zap.NewNop()); err != nil {
 		return s, err
 	}
 	env := s.environment()
@@ -130,7 +137,7 @@ func (s *stack) environment() map[string]string {
 	ingest, sandbox := s.ports.addr(), s.ports.addr()
 	s.ingest, s.sandbox = "http://"+ingest, "http://"+sandbox
 	return map[string]string{
-		"KAFKA_BROKERS": strings.Join(s.cluster.addrs, ","), "DATABASE_URL": s.postgres.url(),
+		"KAFKA_BROKERS": strings.Join(s.cluster.addrs, ","), "DATABASE_URL": s.postgres.url(), "SCHEMA_REGISTRY_URL": s.registry.URL(),
 		"INGEST_ADDR": ingest, "SANDBOX_ADDR": sandbox,
 		"ICBU_SECRETS": icbuSecrets, "PROCUREMENT_TOKENS": procurementTokens, "MALL_APPS": mallApps,
 		"OKKI_URL": s.sandbox + "/router/rest", "OKKI_APP_KEY": "23456789", "OKKI_APP_SECRET": "chaos-okki-secret",
@@ -189,6 +196,9 @@ func (s *stack) end() {
 		}
 	}
 	_ = group.Wait()
+	if s.registry != nil {
+		s.registry.Close()
+	}
 	if s.cluster != nil {
 		s.cluster.end()
 	}

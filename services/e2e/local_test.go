@@ -24,7 +24,7 @@ func clone(t *testing.T) (dir string, env []string) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"INGEST_ADDR", "CONSOLE_ADDR", "SANDBOX_ADDR", "KAFKA_ADDR", "POSTGRES_ADDR"} {
+	for _, name := range []string{"INGEST_ADDR", "CONSOLE_ADDR", "SANDBOX_ADDR", "REGISTRY_ADDR", "KAFKA_ADDR", "POSTGRES_ADDR"} {
 		env = append(env, name+"="+freeAddr(t))
 	}
 	return dir, append(env, "OPS_ADDR="+freeAddrs(t, 10))

@@ -12,8 +12,11 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/zap"
 
+	"orderflow/pkg/bus"
 	"orderflow/pkg/pgserver"
+	"orderflow/pkg/registryserver"
 )
 
 // workers are the services that consume from Kafka.
@@ -30,6 +33,7 @@ type stack struct {
 	ingest   string            // base URLs
 	sandbox  string
 	console  string
+	registry string
 	env      []string
 }
 
@@ -55,11 +59,12 @@ func startStack(t testing.TB, startBroker func(testing.TB, string) *broker, sett
 	s := &stack{t: t, services: map[string]*process{}, ops: map[string]string{}}
 	s.startDatabase(dir)
 	s.broker = startBroker(t, dir)
+	s.startRegistry()
 
 	ingest, sandbox, console := freeAddr(t), freeAddr(t), freeAddr(t)
 	s.ingest, s.sandbox, s.console = "http://"+ingest, "http://"+sandbox, "http://"+console
 	s.env = append([]string{
-		"KAFKA_BROKERS=" + s.broker.addr, "DATABASE_URL=" + s.database.URL("orderflow"),
+		"KAFKA_BROKERS=" + s.broker.addr, "DATABASE_URL=" + s.database.URL("orderflow"), "SCHEMA_REGISTRY_URL=" + s.registry,
 		"INGEST_ADDR=" + ingest, "SANDBOX_ADDR=" + sandbox, "CONSOLE_ADDR=" + console, "CONSOLE_USERS=" + consoleUsers,
 		"ICBU_SECRETS=" + icbuKey + "=" + icbuSecret, "PROCUREMENT_TOKENS=" + procurementToken, "MALL_APPS=" + mallApp + "=" + mallToken,
 		"OKKI_URL=" + s.sandbox + "/router/rest", "OKKI_APP_KEY=23456789", "OKKI_APP_SECRET=e2e-okki-secret-7f31",
@@ -112,6 +117,17 @@ func (s *stack) startDatabase(dir string) {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(s.pool.Close)
+}
+
+// startRegistry serves a schema registry over the stack's broker from this process; its topic comes with the others.
+func (s *stack) startRegistry() {
+	s.t.Helper()
+	server, err := registryserver.Start("127.0.0.1:0", bus.Settings{Brokers: []string{s.broker.addr}}, zap.NewNop())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(server.Close)
+	s.registry = server.URL()
 }
 
 func (s *stack) waitReady(name string) {
