@@ -150,6 +150,27 @@ func TestComposeVariablesAreSettings(t *testing.T) {
 	}
 }
 
+// Whoever writes or reads Avro knows the registry by its Confluent address, whose state outlives a restart.
+func TestComposeRegistry(t *testing.T) {
+	p := project(t)
+	registry, ok := p.Services["registry"]
+	if !ok || !regexp.MustCompile(`^apicurio/apicurio-registry:\d+\.\d+\.\d+$`).MatchString(registry.Image) {
+		t.Errorf("the registry is %q, not a pinned Apicurio Registry", registry.Image)
+	}
+	if kind := registry.Environment["APICURIO_STORAGE_KIND"]; kind == nil || *kind != "kafkasql" {
+		t.Error("the registry forgets its ids when it is started again")
+	}
+	url := p.Services["validate"].Environment["SCHEMA_REGISTRY_URL"]
+	if url == nil || !strings.HasPrefix(*url, "http://registry:") || !strings.HasSuffix(*url, "/apis/ccompat/v7") {
+		t.Errorf("validate does not know the registry: %v", url)
+	}
+	for name, s := range built(p) {
+		if _, waits := s.DependsOn["registry"]; !waits && s.Environment["SCHEMA_REGISTRY_URL"] != nil {
+			t.Errorf("%s does not wait for the registry", name)
+		}
+	}
+}
+
 func TestComposeShowsNothingButLoopback(t *testing.T) {
 	for name, s := range project(t).Services {
 		for _, port := range s.Ports {
