@@ -286,7 +286,7 @@ func outage(ctx context.Context, err error) error {
 }
 
 func place(key order.Key, revision order.Revision) []byte {
-	return privacy.Place("deliveries.request", string(key), fmt.Sprint(int64(revision)))
+	return store.RequestPlace(key, revision)
 }
 
 // printable tells whether PostgreSQL takes a text: order keys and digests of our own making are plain ASCII.

@@ -24,7 +24,20 @@ type account struct {
 	revisions map[order.Revision]*revisionRow
 	letters   []*letterRow
 	events    []Event
+	erasure   erasure
 	changed   bool
+}
+
+// erasure tells which revisions of an order lost their payload and personal data for good, by a person's request; the zero
+// value is none.
+type erasure struct {
+	revision order.Revision // the greatest that was known then
+	at       time.Time
+}
+
+// covers tells whether a revision is erased, also where its record was on its way when the order was.
+func (e erasure) covers(r *revisionRow) bool {
+	return !e.at.IsZero() && (r.revision <= e.revision || !r.receivedAt.After(e.at))
 }
 
 type orderRow struct {
@@ -42,6 +55,7 @@ type orderRow struct {
 	deliveredDigest   string
 	receivedAt        time.Time
 	numbers           []string // every number of any push of the order, see know
+	hasDocument       bool     // false before the first one, and after it was erased or its retention had passed
 
 	renumbered bool       // numbers are to be written
 	document   *Validated // to be written, with all that was read from it
@@ -143,10 +157,24 @@ func (a *account) addValidated(f *Fact, r *revisionRow, now time.Time) {
 	a.know(f.Validated.Order.Numbers, o.numbers)
 	o.validated, o.revision, o.receivedAt, o.contentDigest = true, r.revision, r.receivedAt, f.Meta.Digest
 	if r.content != contentDuplicate {
-		o.contentRevision, o.documentRevision = r.revision, r.revision
+		o.contentRevision = r.revision
+	}
+	// A push of equal content brings the document back where it is gone: it is new data of its sender.
+	if r.content != contentDuplicate || !o.hasDocument {
+		o.documentRevision, o.hasDocument = r.revision, true
 		o.document, o.excerpt = f.Validated, nil
 	}
+	if o.document == f.Validated && a.erasure.covers(r) {
+		o.document, o.hasDocument = withoutPersons(f.Validated), false
+	}
 	a.changed = true
+}
+
+// withoutPersons is what is kept of an erased revision: numbers, amounts, lines and times.
+func withoutPersons(v *Validated) *Validated {
+	kept := *v
+	kept.Document, kept.Order.Personal = nil, order.Personal{}
+	return &kept
 }
 
 func stepOfContent(c content) Step {
@@ -187,6 +215,7 @@ func (a *account) addLetter(f *Fact, r *revisionRow) {
 	} else {
 		l.merge(f.Letter)
 	}
+	l.erased = a.erasure.covers(r)
 	o := &a.order
 	a.know(o.numbers, f.Letter.Excerpt.Numbers)
 	if !o.validated && step == StepRefused && r.revision > o.documentRevision {

@@ -142,14 +142,19 @@ const wasDelivered = `coalesce(d.outcome in ('delivered', 'duplicate'), false)`
 // locks takes the locks of a batch of orders until the end of its transaction. Their numbers must be sorted.
 const lockOrders = `select pg_advisory_xact_lock(n) from unnest($1::bigint[]) as n`
 
+// ledgerLock is the number of the lock of one order in one partner's ledger.
+func ledgerLock(partner, key string) int64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte("deliveries\x00" + partner + "\x00" + key))
+	return int64(h.Sum64())
+}
+
 // queueLocks adds the locking of orders to a batch, as its first statement. Two orders with one number merely wait for
 // each other. Every version of this program must use the same numbers.
 func (l *Ledger) queueLocks(batch *pgx.Batch, keys []string) error {
 	numbers := make([]int64, len(keys))
 	for i, key := range keys {
-		h := fnv.New64a()
-		_, _ = h.Write([]byte("deliveries\x00" + l.partner + "\x00" + key))
-		numbers[i] = int64(h.Sum64())
+		numbers[i] = ledgerLock(l.partner, key)
 	}
 	slices.Sort(numbers)
 	batch.Queue(lockOrders, slices.Compact(numbers))

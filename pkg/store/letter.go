@@ -29,6 +29,7 @@ type letterRow struct {
 	total           decimal.NullDecimal
 	shop            string
 
+	erased  bool    // of the letter: it is written without its record
 	letter  *Letter // to be written, with all that comes from it
 	changed bool
 }

@@ -17,8 +17,10 @@ const (
 	planAnew = `set local plan_cache_mode = force_custom_plan`
 
 	loadOrders = `select order_key, version, revision, validated, state, content_digest, content_revision, document_revision,
-		delivered_revision, delivered_total::text, delivered_digest, received_at, numbers
+		delivered_revision, delivered_total::text, delivered_digest, received_at, numbers, payload is not null
 		from orders where order_key = any($1) order by order_key for update`
+
+	loadErasures = `select order_key, revision, erased_at from erasures where order_key = any($1)`
 
 	wanted = `with wanted as (
 		select * from unnest($1::text[], $2::bigint[]) as touched (order_key, revision)
@@ -50,6 +52,7 @@ func load(ctx context.Context, tx pgx.Tx, facts []*Fact) (map[order.Key]*account
 	batch := &pgx.Batch{}
 	batch.Queue(planAnew)
 	batch.Queue(loadOrders, keys).Query(func(rows pgx.Rows) error { return scanOrders(rows, accounts) })
+	batch.Queue(loadErasures, keys).Query(func(rows pgx.Rows) error { return scanErasures(rows, accounts) })
 	batch.Queue(loadRevisions, touched, revisions, keys).Query(func(rows pgx.Rows) error { return scanRevisions(rows, accounts) })
 	batch.Queue(loadLetters, touched, revisions, keys).Query(func(rows pgx.Rows) error { return scanLetters(rows, accounts) })
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
@@ -64,7 +67,7 @@ func scanOrders(rows pgx.Rows, accounts map[order.Key]*account) error {
 		var contentRevision, documentRevision, deliveredRevision *int64
 		var deliveredTotal *string
 		err := rows.Scan(&o.key, &o.version, &o.revision, &o.validated, &o.state, &o.contentDigest, &contentRevision,
-			&documentRevision, &deliveredRevision, &deliveredTotal, &o.deliveredDigest, &o.receivedAt, &o.numbers)
+			&documentRevision, &deliveredRevision, &deliveredTotal, &o.deliveredDigest, &o.receivedAt, &o.numbers, &o.hasDocument)
 		if err != nil {
 			return err
 		}
@@ -72,6 +75,18 @@ func scanOrders(rows pgx.Rows, accounts map[order.Key]*account) error {
 		o.contentRevision, o.documentRevision = order.Revision(value(contentRevision)), order.Revision(value(documentRevision))
 		o.deliveredRevision, o.deliveredTotal = order.Revision(value(deliveredRevision)), value(deliveredTotal)
 		accounts[o.key].order = o
+	}
+	return rows.Err()
+}
+
+func scanErasures(rows pgx.Rows, accounts map[order.Key]*account) error {
+	for rows.Next() {
+		var key order.Key
+		var e erasure
+		if err := rows.Scan(&key, &e.revision, &e.at); err != nil {
+			return err
+		}
+		accounts[key].erasure = e
 	}
 	return rows.Err()
 }

@@ -16,6 +16,9 @@ import (
 // ErrNotFound says that there is no such row.
 var ErrNotFound = errors.New("not found")
 
+// ErrGone says that the bytes asked for were kept once: they were erased, or their retention has passed.
+var ErrGone = errors.New("the record is gone: it was erased, or its retention has passed")
+
 // OrderView is an order as people see it; totals are exact texts, empty where there is none.
 type OrderView struct {
 	Key               order.Key

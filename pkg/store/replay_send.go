@@ -152,6 +152,9 @@ func scanReplayLetter(row pgx.CollectableRow, keys *privacy.Keys) (ReplayLetter,
 
 // openRecord decrypts a letter's bytes and headers.
 func openRecord(keys *privacy.Keys, l *letterRow, sealedPayload, sealedHeaders []byte) (payload []byte, headers []event.Header, err error) {
+	if sealedPayload == nil && sealedHeaders == nil { // a record without bytes still has headers, if only an empty list
+		return nil, nil, ErrGone
+	}
 	payload, errP := keys.Decrypt(sealedPayload, letterPlace("payload", l))
 	text, errH := keys.Decrypt(sealedHeaders, letterPlace("headers", l))
 	if err := errors.Join(errP, errH); err != nil {

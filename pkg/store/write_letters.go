@@ -69,6 +69,9 @@ func letterColumns(keys *privacy.Keys, rows []*letterRow) ([]any, error) {
 	})
 	payloads, headers := make([][]byte, len(rows)), make([][]byte, len(rows))
 	for i, l := range rows {
+		if l.erased {
+			continue
+		}
 		text, err := json.Marshal(jsonHeaders(l.letter.Record.Headers))
 		if err != nil {
 			return nil, fmt.Errorf("write headers of a letter: %w", err)
