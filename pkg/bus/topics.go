@@ -31,6 +31,16 @@ type Topic struct {
 	DeadLetters string        `yaml:"dead_letters"` // where its consumers' letters go, or ""
 }
 
+// segmentFor bounds how long a broker goes on writing into one segment: it removes a segment only when the youngest record
+// in it is old enough, so by default (7 days) a record might outlive its retention by a week.
+const segmentFor = 24 * time.Hour
+
+// Gone is when the last copy of a record that was written at that time is removed; false of a topic that keeps records for
+// ever. Brokers look every few minutes, which is not counted.
+func (t Topic) Gone(written time.Time) (time.Time, bool) {
+	return written.Add(t.Retention + segmentFor), t.Retention > 0
+}
+
 // configs are the broker's settings of the topic.
 func (t Topic) configs() map[string]string {
 	retention := "-1"
@@ -42,6 +52,7 @@ func (t Topic) configs() map[string]string {
 		"retention.ms":           retention,
 		"max.message.bytes":      strconv.Itoa(int(t.MaxBytes)),
 		"message.timestamp.type": t.Timestamps,
+		"segment.ms":             strconv.FormatInt(segmentFor.Milliseconds(), 10),
 	}
 }
 

@@ -8,8 +8,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
+
+	"orderflow/pkg/order"
 )
 
 func key(fill byte) string {
@@ -233,4 +236,54 @@ func FuzzDecrypt(f *testing.F) {
 			t.Fatalf("forged bytes opened as %d bytes", len(plain))
 		}
 	})
+}
+
+func TestRetention(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, c := range []struct {
+		text                   string
+		icbu, mall, unknown    time.Duration
+		fault1, fault2, fault3 string
+	}{
+		{text: "", icbu: 90 * day, mall: 90 * day, unknown: 90 * day},
+		{text: "720h", icbu: 30 * day, mall: 30 * day, unknown: 30 * day},
+		{text: " icbu = 240h ,", icbu: 10 * day, mall: 90 * day, unknown: 90 * day},
+		{text: "240h,mall=480h", icbu: 10 * day, mall: 20 * day, unknown: 20 * day},
+		{text: "90", fault1: "entry 1: not a duration such as 2160h"},
+		{text: "shop=240h,icbu=1m,mall=2d", fault1: "entry 1: its source is none of [icbu procurement mall]", fault2: "entry 2: shorter than 1h", fault3: "entry 3: not a duration"},
+		{text: "24h,48h,icbu=24h,icbu=25h", fault1: "entry 2: it stands twice", fault2: "entry 4: it stands twice"},
+		{text: "icbu=-1h", fault1: "entry 1: shorter"},
+	} {
+		r, err := ParseRetention(c.text)
+		if c.fault1 != "" {
+			for _, fault := range []string{c.fault1, c.fault2, c.fault3} {
+				if err == nil || !strings.Contains(err.Error(), fault) {
+					t.Errorf("%q: %v, want %q", c.text, err, fault)
+				}
+			}
+			continue
+		}
+		if err != nil || r.Of(order.ICBU) != c.icbu || r.Of(order.Mall) != c.mall || r.Of("") != c.unknown {
+			t.Errorf("%q: %+v %v", c.text, r, err)
+		}
+	}
+}
+
+func TestKeyIDs(t *testing.T) {
+	k := keys(t, "k2="+key(2)+",k1="+key(1))
+	sealed := k.Encrypt([]byte("x"), nil)
+	if SealedUnder(sealed) != "k2" || k.PayloadKeyID() != "k2" || k.PseudonymKeyID() != "p1" || PseudonymUnder(k.Pseudonym(Buyer, "b")) != "p1" {
+		t.Error("the ids of the writing keys")
+	}
+	for _, odd := range [][]byte{nil, {}, {format}, {format, 5, 'a'}, {2, 1, 'a'}} {
+		if SealedUnder(odd) != "" {
+			t.Errorf("%v has a key", odd)
+		}
+		if prefix := SealPrefix(odd); len(prefix) > len(odd) || (prefix == nil) != (odd == nil) {
+			t.Errorf("prefix of %v", odd)
+		}
+	}
+	if p := SealPrefix(sealed); len(p) != 2+2+nonceSize || bytes.Equal(p, SealPrefix(k.Encrypt([]byte("x"), nil))) {
+		t.Error("two sealed values share their beginning")
+	}
 }

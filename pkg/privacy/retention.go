@@ -33,20 +33,17 @@ type Retention struct {
 	sources map[order.Source]time.Duration
 }
 
-// Of is the retention of one source.
+// Of is the retention of one source. A source that is not known, or that a record does not tell, has the longest of all:
+// nobody can say which one is meant.
 func (r Retention) Of(source order.Source) time.Duration {
 	if d, ok := r.sources[source]; ok {
 		return d
 	}
-	return r.others
-}
-
-// Others is the retention of a source that is not known, and of a record that does not tell its source: the longest of all,
-// since nobody can say which one is meant.
-func (r Retention) Others() time.Duration {
 	longest := r.others
-	for _, d := range r.sources {
-		longest = max(longest, d)
+	if !slices.Contains(order.Sources, source) {
+		for _, d := range r.sources {
+			longest = max(longest, d)
+		}
 	}
 	return longest
 }
@@ -55,7 +52,9 @@ func (r Retention) Others() time.Duration {
 func ParseRetention(text string) (Retention, error) {
 	r := Retention{others: DefaultRetention, sources: map[order.Source]time.Duration{}}
 	var errs []error
-	fault := func(n int, what string) { errs = append(errs, fmt.Errorf("PAYLOAD_RETENTION: entry %d: %s", n+1, what)) }
+	fault := func(n int, what string) {
+		errs = append(errs, fmt.Errorf("PAYLOAD_RETENTION: entry %d: %s", n+1, what))
+	}
 	general := false
 	for n, entry := range strings.Split(text, ",") {
 		if entry = strings.TrimSpace(entry); entry == "" {

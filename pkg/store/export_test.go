@@ -47,3 +47,6 @@ const (
 	NewestValidatedSQL = newestValidated
 	NewestAtPartnerSQL = newestAtPartner
 )
+
+// ExpireLock keeps two expiries apart.
+const ExpireLock = expireLock

@@ -30,6 +30,9 @@ type KafkaCopy struct {
 	Written time.Time
 }
 
+// AnalystsTopic holds no personal data, only pseudonyms.
+const AnalystsTopic = "orders.v1"
+
 const (
 	eraseMark = `insert into erasures (order_key, revision, erased_at) select $1, greatest(
 			(select max(revision) from orders where order_key = $1), (select max(revision) from received where order_key = $1),
@@ -167,7 +170,7 @@ func leftOf(ctx context.Context, tx pgx.Tx, key order.Key, e *Erasure) error {
 	if err != nil {
 		return err
 	}
-	validated := []string{event.Validated(key.Source()), "orders.v1"}
+	validated := []string{event.Validated(key.Source()), AnalystsTopic}
 	rows, err := tx.Query(ctx, selectCopies, key, event.Received(key.Source()), validated)
 	if err != nil {
 		return err

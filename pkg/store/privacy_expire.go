@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,33 +29,43 @@ const (
 	expireLock = `select pg_try_advisory_xact_lock(hashtextextended('orderflow: expire', 0))`
 )
 
-// What is due, by its source. $2 is the retention and $3 the names of the known sources; $1 is one of them, or "" for all
-// others. Amounts, lines, numbers, pseudonyms and the timeline stay: they have no retention.
+// What is due of source $1, whose retention is $2. Amounts, lines, numbers, pseudonyms and the timeline stay: they have no retention.
 //
 // An order's time counts from its newest push. A letter's counts from its first failure; while it wants attention its
 // record is what it would be mended with, so it has twice the time, and no more than that. Erased requests go at once,
 // should a call that was under way have left one.
 const (
-	ofSource = `(source = $1 or $1 = '' and source <> all($3))`
+	ofOrders  = `(payload is not null or personal is not null)`
+	ofLetters = `(payload is not null or headers is not null)`
+
+	// The sources that stand in the indexes, each found by one look, whatever they are called.
+	selectSources = `with recursive of_orders as (
+			(select source from orders where ` + ofOrders + ` order by source limit 1)
+			union all select (select o.source from orders o where ` + ofOrders + ` and o.source > f.source order by o.source limit 1) from of_orders f where f.source is not null
+		), of_letters as (
+			(select source from dead_letters where ` + ofLetters + ` order by source limit 1)
+			union all select (select d.source from dead_letters d where ` + ofLetters + ` and d.source > f.source order by d.source limit 1) from of_letters f where f.source is not null
+		)
+		select source from of_orders where source is not null union select source from of_letters where source is not null
+		union select split_part(order_key, ':', 1) from deliveries where request is not null`
 
 	expireOrders = `with due as (
-			select order_key from orders where (payload is not null or personal is not null) and ` + ofSource + ` and received_at < now() - $2::interval
-			order by received_at limit $4 for update skip locked
+			select order_key from orders where ` + ofOrders + ` and source = $1 and received_at < now() - $2::interval
+			order by received_at limit $3 for update skip locked
 		)
 		update orders o set payload = null, personal = null, version = version + 1 from due where o.order_key = due.order_key`
 
 	expireLetters = `with due as (
-			select id from dead_letters where (payload is not null or headers is not null) and ` + ofSource + ` and first_failed_at < now() - $2::interval
+			select id from dead_letters where ` + ofLetters + ` and source = $1 and first_failed_at < now() - $2::interval
 				and (state in ('fixed', 'superseded', 'discarded') or first_failed_at < now() - 2 * $2::interval)
-			order by first_failed_at limit $4 for update skip locked
+			order by first_failed_at limit $3 for update skip locked
 		)
 		update dead_letters d set payload = null, headers = null from due where d.id = due.id`
 
 	expireRequests = `with due as (
 			select partner, order_key, revision from deliveries
-			cross join lateral (select split_part(order_key, ':', 1) as source) of_key
-			where request is not null and ` + ofSource + ` and (claimed_at < now() - $2::interval or erased(order_key, revision))
-			limit $4 for update of deliveries skip locked
+			where request is not null and split_part(order_key, ':', 1) = $1 and (claimed_at < now() - $2::interval or erased(order_key, revision))
+			limit $3 for update skip locked
 		)
 		update deliveries d set request = null, keep_until = null from due
 		where d.partner = due.partner and d.order_key = due.order_key and d.revision = due.revision`
@@ -65,11 +76,11 @@ const (
 // is ErrExpiring.
 func (s *Store) Expire(ctx context.Context, kept privacy.Retention, by string, report func(Expired)) (Expired, error) {
 	var total Expired
-	for _, source := range append([]order.Source{""}, order.Sources...) {
-		retention := kept.Of(source)
-		if source == "" {
-			retention = kept.Others()
-		}
+	sources, err := query(ctx, s, selectSources, pgx.RowTo[order.Source])
+	if err != nil {
+		return total, fmt.Errorf("expire: %w", err)
+	}
+	for _, source := range sources {
 		for _, part := range []struct {
 			sql, what string
 			count     *int
@@ -77,7 +88,7 @@ func (s *Store) Expire(ctx context.Context, kept privacy.Retention, by string, r
 			{expireOrders, "orders", &total.Orders}, {expireLetters, "letters", &total.Letters}, {expireRequests, "requests", &total.Requests},
 		} {
 			for {
-				n, err := s.expireBatch(ctx, part.sql, part.what, source, retention, by)
+				n, err := s.expireBatch(ctx, part.sql, part.what, source, kept.Of(source), by)
 				*part.count += n
 				if err != nil {
 					return total, fmt.Errorf("expire %s: %w", part.what, err)
@@ -103,18 +114,14 @@ func (s *Store) expireBatch(ctx context.Context, sql, what string, source order.
 		if !mine {
 			return ErrExpiring
 		}
-		tag, err := tx.Exec(ctx, sql, string(source), retention, order.Sources, expireRows)
+		tag, err := tx.Exec(ctx, sql, string(source), retention, expireRows)
 		if err != nil {
 			return err
 		}
 		if n = int(tag.RowsAffected()); n == 0 {
 			return nil
 		}
-		of := string(source)
-		if of == "" {
-			of = "no known source"
-		}
-		return addAudit(ctx, tx, AuditEntry{Who: by, Action: "expire", Object: fmt.Sprintf("%d %s of %s", n, what, of), Reason: "kept " + retention.String()})
+		return addAudit(ctx, tx, AuditEntry{Who: by, Action: "expire", Object: fmt.Sprintf("%d %s of %s", n, what, cmp.Or(source, "no source")), Reason: "kept " + retention.String()})
 	})
 	if err != nil {
 		n = 0

@@ -249,3 +249,52 @@ func TestRotateBesideWriters(t *testing.T) {
 	s.want(`select distinct failed_replays from dead_letters`, fmt.Sprint(rounds))
 	s.want(`select count(*) from orders where order_key like 'icbu:W%' and state is not null`, fmt.Sprint(orders))
 }
+
+// What is erased or expires while a rotation has it in hand does not come back with what the rotation writes.
+func TestRotateBesideErasure(t *testing.T) {
+	s := openShelf(t)
+	const n = 60
+	s.stock(n)
+	both, _, _ := rotatedKeys(t)
+	back := keysOf(t, oneKey("k", 5)+","+oneKey("k2", 6), oneKey("p", 5)+","+oneKey("p2", 6))
+	stop := make(chan struct{})
+	var rotating sync.WaitGroup
+	rotating.Go(func() {
+		for i := 0; ; i++ { // there and back, so that there is always something to do
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, err := (&store.Rotation{Store: s.store, Keys: []*privacy.Keys{both, back}[i%2]}).Run(t.Context()); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for i := range n {
+		key := order.Key(fmt.Sprintf("icbu:R%04d", i))
+		if i%2 == 0 {
+			if _, err := s.store.Erase(t.Context(), key, "anna", "x"); err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		s.want(`update orders set received_at = now() - interval '1 year', version = version + 1 where order_key = '`+string(key)+`' returning 1`, "1")
+		if _, err := s.store.Expire(t.Context(), retention(t, "2160h"), "persist", nil); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	rotating.Wait()
+	if _, err := s.store.Expire(t.Context(), retention(t, "2160h"), "persist", nil); err != nil { // rows that were locked
+		t.Error(err)
+	}
+	s.want(`select count(*) from orders where payload is not null or personal is not null`, "0")
+	s.want(`select count(*) from orders where buyer_pseudonym || phone_pseudonym <> ''`, fmt.Sprint(n/2))
+	for i := 0; i < n; i += 2 {
+		if left := s.personalLeft(order.Key(fmt.Sprintf("icbu:R%04d", i))); len(left) > 0 {
+			t.Errorf("came back: %v", left)
+		}
+	}
+}

@@ -56,8 +56,11 @@ func (c *console) judge(ctx context.Context, v store.LetterView) (j letterJudgem
 	return j, nil
 }
 
-// unreadable tells an outage from bytes that no key of ours opens.
+// unreadable tells an outage from bytes that no key of ours opens, or that are kept no more.
 func (c *console) unreadable(ctx context.Context, v store.LetterView, err error) error {
+	if errors.Is(err, store.ErrGone) {
+		return nil
+	}
 	if _, errRead := c.db.Letter(ctx, v.ID); errRead != nil {
 		return errRead
 	}

@@ -50,6 +50,8 @@ func (c *console) routes() *http.ServeMux {
 	mux.Handle("POST /api/replays/{id}/pause", c.api(operator, c.moveJob(withoutReason(c.db.PauseReplay))))
 	mux.Handle("POST /api/replays/{id}/resume", c.api(operator, c.moveJob(withoutReason(c.db.ResumeReplay))))
 	mux.Handle("POST /api/replays/{id}/cancel", c.api(operator, c.moveJob(c.db.CancelReplay)))
+	mux.Handle("POST /api/orders/{order_key}/payload", c.api(approver, c.readOrderPayload))
+	mux.Handle("POST /api/dead-letters/{id}/payload", c.api(approver, c.readLetterPayload))
 	mux.Handle("GET /api/audit", c.api(viewer, c.listAudit))
 	return mux
 }

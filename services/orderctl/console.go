@@ -78,6 +78,8 @@ var nextSteps = map[string]string{
 	"forbidden":    "ask somebody with that role; what you tried stands in the audit",
 	"own_job":      "a second approver runs: orderctl replays approve NUMBER",
 	"wrong_state":  "orderctl replays show NUMBER tells where the job stands",
+	"gone":         "the sender can push the order again; Kafka may hold a copy for some days",
+	"sealed":       "an SRE compares PAYLOAD_KEYS with orderctl privacy rotate --check",
 	"settled":      "orderctl dlq show NUMBER tells what became of the letter",
 	"unavailable":  "try again; an SRE looks at the console's /readyz",
 	"busy":         "try again in a moment",

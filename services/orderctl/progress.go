@@ -75,22 +75,25 @@ type progress struct {
 
 // update shows how far the job has come.
 func (p *progress) update(j *jobView) {
-	p.show(j, fmt.Sprintf("%d of %d, %s, %s", j.settled(), j.Selected, j.results(), strings.ReplaceAll(j.State, "_", " ")))
+	settled := j.settled()
+	p.show(settled, j.Selected, fmt.Sprintf("%d of %d, %s, %s", settled, j.Selected, j.results(), strings.ReplaceAll(j.State, "_", " ")))
 }
 
 // lost shows how far it had come when the console was last heard.
 func (p *progress) lost(j *jobView) {
-	p.show(j, fmt.Sprintf("%d of %d, %s", j.settled(), j.Selected, away))
+	settled := j.settled()
+	p.show(settled, j.Selected, fmt.Sprintf("%d of %d, %s", settled, j.Selected, away))
 }
 
-func (p *progress) show(j *jobView, text string) {
+// show tells that so many of all are done, in words of the caller.
+func (p *progress) show(done, all int, text string) {
 	if p.silent {
 		return
 	}
 	if p.terminal {
 		full := barWidth
-		if j.Selected > 0 {
-			full = barWidth * j.settled() / j.Selected
+		if all > 0 {
+			full = barWidth * min(done, all) / all
 		}
 		fmt.Fprintf(p.out, "\r\x1b[K[%s%s] %s  %s", strings.Repeat("#", full), strings.Repeat("-", barWidth-full), text, time.Since(p.began).Round(time.Second))
 		p.last = text

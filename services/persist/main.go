@@ -1,6 +1,7 @@
 // Command persist keeps what happened in PostgreSQL: orders and their lines, one row per received record, the timeline,
-// and an index of all dead letters with an encrypted copy. It reads the validated documents, the deliveries and every
-// dead-letter topic; what these amount to does not depend on the order in which they come (pkg/store).
+// and an index of all dead letters with an encrypted copy; payloads and personal data go again when their retention has
+// passed. It reads the validated documents, the deliveries and every dead-letter topic; what these amount to does not
+// depend on the order in which they come (pkg/store).
 package main
 
 import (
@@ -31,6 +32,7 @@ type settings struct {
 	Bus     bus.Settings
 	Store   store.Settings
 	Privacy privacy.Settings
+	Kept    privacy.RetentionSettings
 	Worker  worker.Settings
 }
 
@@ -44,11 +46,16 @@ func run(ctx context.Context, p *boot.Process, cfg settings) error {
 	if err != nil {
 		return err
 	}
+	kept, err := privacy.ParseRetention(cfg.Kept.Text)
+	if err != nil {
+		return err
+	}
 	db, stop, err := dbready.Open(ctx, p, cfg.Bus, cfg.Store.URL, receivedTopics()...)
 	if err != nil {
 		return err
 	}
 	defer stop()
+	defer newExpirer(db, kept, p).start(ctx)() // ends before the database is closed under it
 	w := worker.Worker{
 		Service: service, Topics: topics(), Handle: newKeeper(store.NewWriter(db, keys), p).handle,
 		MaxBatch: maxBatch, InFlight: inFlight, Linger: linger, Timeout: timeout,
