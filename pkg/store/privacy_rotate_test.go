@@ -298,3 +298,63 @@ func TestRotateBesideErasure(t *testing.T) {
 		}
 	}
 }
+
+// What comes between the reading and the writing of a batch wins, in every table, whoever writes it.
+func TestRotateOvertaken(t *testing.T) {
+	key := order.Key("icbu:R0000")
+	for name, c := range map[string]struct {
+		between func(s *shelf)
+		holds   string // a query
+		want    []string
+	}{
+		"a newer document and letter": {
+			func(s *shelf) { s.apply(validated(key, 10, "newer"), rejected(key, 1, "a", 1)) },
+			`select o.document_revision, d.failed_replays from orders o join dead_letters d using (order_key)`, []string{fmt.Sprint(rev(10), " 1")},
+		},
+		"an erasure": {
+			func(s *shelf) {
+				if _, err := s.store.Erase(t.Context(), key, "anna", "x"); err != nil {
+					t.Error(err)
+				}
+			},
+			`select count(*), o.buyer_pseudonym || o.phone_pseudonym from orders o, dead_letters d, deliveries l
+				where coalesce(o.payload, o.personal, d.payload, d.headers, l.request) is null group by 2`, []string{"1 "},
+		},
+		"the retention": {
+			func(s *shelf) {
+				s.rows(`update orders set received_at = now() - interval '1 year', version = version + 1`)
+				s.rows(`update dead_letters set first_failed_at = now() - interval '1 year'`)
+				s.rows(`update deliveries set claimed_at = now() - interval '1 year'`)
+				if _, err := s.store.Expire(t.Context(), retention(t, "2160h"), "x", nil); err != nil {
+					t.Error(err)
+				}
+			},
+			`select count(*) from orders o, dead_letters d, deliveries l where coalesce(o.payload, o.personal, d.payload, d.headers, l.request) is null`, []string{"1"},
+		},
+	} {
+		for _, table := range []string{"orders", "dead_letters", "deliveries"} {
+			t.Run(name+" before "+table, func(t *testing.T) {
+				s := openShelf(t)
+				s.stock(1)
+				both, _, _ := rotatedKeys(t)
+				once := sync.OnceFunc(func() { c.between(s) })
+				traced := s.store.Traced(t, func(sql string, _ []any) {
+					if strings.Contains(sql, "with mine as") && strings.Contains(sql, "update "+table+" ") {
+						once()
+					}
+				})
+				if done, err := (&store.Rotation{Store: traced, Keys: both}).Run(t.Context()); err != nil || done.Contested+done.Unreadable > 0 {
+					t.Errorf("%+v %v", done, err)
+				}
+				s.want(c.holds, c.want...)
+				read, err := s.store.ClearOrder(t.Context(), both, key)
+				if err != nil || read.Err != nil {
+					t.Errorf("%+v %v", read, err)
+				}
+				if l, err := s.store.NextClearLetter(t.Context(), both, key, 0); err != nil || l.Err != nil && !errors.Is(l.Err, store.ErrGone) {
+					t.Errorf("%+v %v", l, err)
+				}
+			})
+		}
+	}
+}
