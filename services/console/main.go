@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
@@ -14,6 +15,7 @@ import (
 	"orderflow/pkg/boot"
 	"orderflow/pkg/bus"
 	"orderflow/pkg/privacy"
+	"orderflow/pkg/ratelimit"
 	"orderflow/pkg/receipt"
 	"orderflow/pkg/store"
 )
@@ -81,7 +83,7 @@ func serveConsole(ctx context.Context, p *boot.Process, cfg settings, listener n
 	c := &console{
 		log: p.Log, health: p.Health, metrics: newMetrics(p.Metrics), door: door, db: db, writer: store.NewWriter(db, personal),
 		personal: personal, rehearser: rehearser,
-		receipts: &receipts{keys: keys, db: db, records: newRecords(client, cfg.Bus, p.Log)}, strangers: newLimiter(), wake: jobs.look,
+		receipts: &receipts{keys: keys, db: db, records: newRecords(client, cfg.Bus, p.Log)}, strangers: ratelimit.New[netip.Addr](receiptRate, receiptBurst), wake: jobs.look,
 		pages:        seen,
 		approvalSize: cfg.Console.ApprovalSize, replayMaxTimes: cfg.Console.ReplayMaxTimes,
 	}

@@ -18,6 +18,12 @@ const stateReceived = store.State("received")
 // stateUnknown is the state of a record that is neither in Kafka, beyond its retention, nor in PostgreSQL.
 const stateUnknown = store.State("unknown")
 
+// What somebody without a login may ask: a sender that polls for its last pushes, not one that reads all it ever sent.
+const (
+	receiptRate  = 20  // a second
+	receiptBurst = 200 // at once
+)
+
 // receipts answers the senders' question: what became of my push?
 type receipts struct {
 	keys    receipt.Keys

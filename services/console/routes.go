@@ -6,9 +6,11 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
+	"orderflow/pkg/ratelimit"
 	"orderflow/pkg/store"
 )
 
@@ -77,7 +79,7 @@ func (c *console) api(needed role, e endpoint) http.Handler {
 // open lets everybody in, each remote address so often.
 func (c *console) open(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !c.strangers.allow(r.RemoteAddr) {
+		if !c.strangers.Allow(ratelimit.Network(r.RemoteAddr), time.Now()) {
 			c.fail(w, r, errTooMany)
 			return
 		}

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"go.uber.org/zap"
 
 	"orderflow/pkg/boot"
 	"orderflow/pkg/privacy"
+	"orderflow/pkg/ratelimit"
 	"orderflow/pkg/store"
 )
 
@@ -37,8 +39,8 @@ type console struct {
 	personal  *privacy.Keys
 	rehearser *rehearser
 	receipts  *receipts
-	strangers *limiter // of receipts without a login
-	wake      func()   // makes the runner look for jobs at once
+	strangers *ratelimit.Buckets[netip.Addr] // of receipts without a login
+	wake      func()                         // makes the runner look for jobs at once
 	pages     *pages
 
 	approvalSize   int

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 )
 
 // verdictOf is the status and the code of an error.
@@ -84,36 +82,4 @@ func TestLogIsWithoutValues(t *testing.T) {
 			t.Errorf("no line about %s", want)
 		}
 	}
-}
-
-func TestLimiter(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter()
-		burst := func(address string) (n int) {
-			for l.allow(address) {
-				n++
-			}
-			return n
-		}
-		if n := burst("10.0.0.1:1"); n != receiptBurst {
-			t.Errorf("%d at once, want %d", n, receiptBurst)
-		}
-		if l.allow("10.0.0.1:2") || !l.allow("10.0.0.2:1") {
-			t.Error("a limit is one address's, whatever the port")
-		}
-		burst("[2001:db8::1]:1")
-		if l.allow("[2001:db8::2]:1") {
-			t.Error("a /64 is one sender")
-		}
-		<-time.After(time.Second)
-		if n := burst("10.0.0.1:1"); n != receiptRate {
-			t.Errorf("%d after a second, want %d", n, receiptRate)
-		}
-		for i := range 2 * maxAddresses {
-			l.allow(fmt.Sprintf("10.1.%d.%d:1", i/256, i%256))
-		}
-		if len(l.remotes) > maxAddresses {
-			t.Errorf("%d addresses are remembered", len(l.remotes))
-		}
-	})
 }
