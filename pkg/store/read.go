@@ -40,8 +40,8 @@ const selectOrder = `select order_key, source, order_no, revision, state, coales
 
 // The number is looked up before anything is sorted. PostgreSQL expects a number to belong to very many orders, and would
 // walk through all of them in the order of their keys until it has found enough.
-const ordersByNumber = `with numbered as materialized (select order_key as key from orders where numbers @> array[$1::text]) ` +
-	selectOrder + `join numbered on order_key = key order by order_key limit 100`
+const ordersByNumber = `with numbered as materialized (` + selectOrder + `where numbers @> array[$1::text])
+	select * from numbered order by order_key limit 100`
 
 // Orders reads the orders of these keys; one that is not known is left out.
 func (s *Store) Orders(ctx context.Context, keys []order.Key) ([]OrderView, error) {
