@@ -156,6 +156,18 @@ func TestReadsUseIndexes(t *testing.T) {
 	}
 }
 
+// At a million orders PostgreSQL finds it cheaper to walk through all orders by their keys, until enough have a number, than to
+// sort those that have it. Here the table is small, and sorting is made dear instead.
+func TestANumberIsNeverLookedForOrderByOrder(t *testing.T) {
+	s := openShelf(t)
+	s.fillLetters(1000)
+	s.fillOrders()
+	if _, err := s.conn.Exec(t.Context(), `set enable_sort = off`); err != nil {
+		t.Fatal(err)
+	}
+	s.wantNoScan(t, func(b *store.Store) error { return reads["order by number"](t.Context(), b) })
+}
+
 // A plan that was made while the tables were empty is not kept while they fill, as it would be in a console that was started
 // before its first order came and is asked all day.
 func TestReadsDoNotKeepThePlansOfEmptyTables(t *testing.T) {
