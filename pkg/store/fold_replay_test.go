@@ -65,7 +65,7 @@ func lives(t *rapid.T, key order.Key) (all []happening) {
 		digest := rapid.SampledFrom([]string{"a", "bb"}).Draw(t, "digest")
 		passed, outcome := validated(key, n, digest), delivery(key, n, digest, rapid.SampledFrom([]event.Outcome{event.Delivered, event.Superseded}).Draw(t, "outcome"))
 		kind := rapid.SampledFrom([]string{"refused", "refused and rejected", "rejected", "rejected", "delivered"}).Draw(t, "kind")
-		valid := -1
+		var valid int // what passes validation; below 0: nothing does
 		if strings.HasPrefix(kind, "refused") {
 			passed.Meta.ReplayJob = "1"
 			valid = life(n, func(replays int) store.Fact { return refused(key, n, digest, replays) }, &passed)
