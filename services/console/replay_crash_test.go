@@ -37,8 +37,9 @@ func (y *yard) expire() {
 	pgtest.Rows(y.TB, y.url, `update replay_jobs set lease_until = now() - interval '1 hour' where lease_owner <> '' returning id`)
 }
 
-// finish has healthy consoles take over what the others left, until every job has its end.
-func (y *yard) finish(jobs []store.ReplayJob) {
+// finish has healthy consoles take over what the others left, until every job has its end. Meanwhile happens as soon as they
+// are at work.
+func (y *yard) finish(jobs []store.ReplayJob, meanwhile func()) {
 	y.expire()
 	r := y.crashing()
 	ctx, cancel := context.WithTimeout(context.Background(), bustest.Patience)
@@ -49,7 +50,9 @@ func (y *yard) finish(jobs []store.ReplayJob) {
 		y.await(job.ID, "the end", func(j store.ReplayJob) bool {
 			if run := y.claim(); run != nil {
 				consoles.Go(func() { r.job(ctx, run) })
+				return false
 			}
+			meanwhile()
 			return finished(j)
 		})
 	}
@@ -79,9 +82,13 @@ func TestReplaySurvivesCrashes(t *testing.T) {
 		for _, job := range w.jobs {
 			_, _ = y.store.ResumeReplay(context.Background(), job.ID, "ann")
 		}
-		y.finish(w.jobs)
-		for _, console := range w.frozen { // some wake up when all is over
-			console.thaw()
+		if rapid.Bool().Draw(t, "thaw in the end") {
+			y.finish(w.jobs, w.thaw)
+		} else {
+			y.finish(w.jobs, func() {})
+			w.thaw()
+		}
+		for _, console := range w.frozen {
 			<-console.ended
 		}
 		next = w.next
@@ -117,9 +124,7 @@ func (w *crashWorld) happen(what string) {
 			w.frozen = append(w.frozen, w.freeze(run, at, nth, arrives))
 		}
 	case "thaw":
-		for _, console := range w.frozen {
-			console.thaw()
-		}
+		w.thaw()
 	case "newer push":
 		m := meta(key, w.next)
 		w.answer(key, event.Superseded)
@@ -135,6 +140,12 @@ func (w *crashWorld) happen(what string) {
 		_, _ = w.store.ResumeReplay(ctx, job, "ann")
 	case "cancel":
 		_, _ = w.store.CancelReplay(ctx, job, "ann", "")
+	}
+}
+
+func (w *crashWorld) thaw() {
+	for _, console := range w.frozen {
+		console.thaw()
 	}
 }
 
