@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes a bare machine fit for `make test`: what is missing is installed where that is allowed, else named.
 #   setup.sh go     a Go that can read go.work
-#   setup.sh all    and: a C compiler (-race needs cgo), PostgreSQL, Java, Maven, a real Kafka and a real schema registry
+#   setup.sh all    and: a C compiler (-race needs cgo), PostgreSQL, Java, Maven, kcat, a real Kafka and a real schema registry
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -36,5 +36,6 @@ has_postgres || { echo "setup: PostgreSQL was installed, but there is no initdb"
 command -v java >/dev/null && [ "$(java_version)" -ge 17 ] || need "Java 17 or newer (for Apache Kafka)" default-jre-headless
 [ "$(java_version)" -ge 17 ] || { echo "setup: java is version $(java_version), Apache Kafka needs 17: set PATH to a newer one" >&2; exit 1; }
 command -v mvn >/dev/null || need "Maven (fetches Apache Kafka and Apicurio Registry)" maven
+command -v kcat >/dev/null || need "kcat (reads orders.v1 as analysts may)" kcat
 deploy/kafka/fetch.sh
 deploy/registry/fetch.sh
