@@ -57,7 +57,7 @@ func unscaledInt64(d decimal.Decimal) (int64, bool) {
 
 func appendInt64(buffer []byte, v int64) []byte {
 	var all [8]byte
-	binary.BigEndian.PutUint64(all[:], uint64(v)) //nolint:gosec // G115: two's complement is what is asked for
+	binary.BigEndian.PutUint64(all[:], uint64(v))
 	first := 0
 	for first < 7 && (all[first] == 0 && all[first+1] < 0x80 || all[first] == 0xff && all[first+1] >= 0x80) {
 		first++
@@ -100,7 +100,7 @@ func readAmount(encoded []byte) (decimal.NullDecimal, error) {
 	case len(encoded) > maxBytes:
 		return decimal.NullDecimal{}, ErrAmount
 	case len(encoded) <= 8:
-		v := int64(int8(encoded[0])) //nolint:gosec // G115: the first byte has the sign
+		v := int64(int8(encoded[0])) // the first byte has the sign
 		for _, b := range encoded[1:] {
 			v = v<<8 | int64(b)
 		}

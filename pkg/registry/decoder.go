@@ -13,9 +13,6 @@ import (
 
 var wireFormat sr.ConfluentHeader
 
-// headerSize is the length of the Confluent header.
-const headerSize = 5
-
 // Append encodes a value behind its Confluent header and appends both to dst.
 func Append(dst []byte, id int, schema *avro.Schema, value any) ([]byte, error) {
 	dst, _ = wireFormat.AppendEncode(dst, id, nil) // never fails

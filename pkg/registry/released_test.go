@@ -36,7 +36,7 @@ const sumsFile = "SHA256SUMS"
 func checkReleased(events fs.FS) []error {
 	current, err := fs.Glob(events, "*.avsc")
 	if err != nil || len(current) == 0 {
-		return []error{fmt.Errorf("no schema: %v", err)}
+		return []error{errors.Join(errors.New("no schema"), err)}
 	}
 	released, err := fs.Glob(events, "*/*.avsc")
 	if err != nil {
@@ -237,7 +237,7 @@ func TestBreakingChangesAreRefused(t *testing.T) {
 		"another unit of time":              {[]string{`"logicalType": "timestamp-micros"`, `"logicalType": "timestamp-millis"`}, "placed_at"},
 		"a plain number for a time":         {[]string{`"type": {"type": "long", "logicalType": "timestamp-micros"}`, `"type": "long"`}, "received_at"},
 		"a kind that is gone":               {[]string{`"return", `, ``}, "return"},
-		"no Avro":                           {[]string{`"type": "record"`, `"type": "recrod"`}, "no Avro schema"},
+		"no Avro":                           {[]string{`"type": "record"`, `"type": "table"`}, "no Avro schema"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			errs := checkReleased(changed(t, c.change...))

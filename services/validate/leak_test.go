@@ -315,10 +315,11 @@ func TestNothingPersonalInTopicOrLog(t *testing.T) {
 	logs := start(t, broker)
 	all := goodExamples(t)
 	clear, _ := publishedFields(t)
-	draw := rapid.Custom(func(t *rapid.T) (drawn struct {
+	type drawn struct {
 		m   event.Message
 		who person
-	}) {
+	}
+	draw := rapid.Custom(func(t *rapid.T) drawn {
 		from, doc, who := drawOrder(t, all)
 		if rapid.IntRange(0, 3).Draw(t, "broken") == 0 { // of which the letter's cause must not quote
 			for _, l := range leaves("", doc, nil) {
@@ -328,20 +329,19 @@ func TestNothingPersonalInTopicOrLog(t *testing.T) {
 				}
 			}
 		}
-		drawn.m, drawn.who = push(t, from, doc, 0), who
-		return drawn
+		return drawn{push(t, from, doc, 0), who}
 	})
 	var people []person
 	transform, good, bad := newTransform(t), 0, 0
 	for seed := range 60 {
-		drawn := draw.Example(seed)
-		people = append(people, drawn.who)
-		if _, err := transform.apply(judge.Stamp(drawn.m)); err != nil {
+		sent := draw.Example(seed)
+		people = append(people, sent.who)
+		if _, err := transform.apply(judge.Stamp(sent.m)); err != nil {
 			bad++
 		} else {
 			good++
 		}
-		broker.Produce(drawn.m)
+		broker.Produce(sent.m)
 	}
 	if good < 20 || bad < 3 {
 		t.Fatalf("%d good orders and %d bad ones: the draw is off", good, bad)
