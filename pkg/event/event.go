@@ -93,7 +93,7 @@ type Meta struct {
 }
 
 // ID is the event id: one order at one revision.
-func (m Meta) ID() string { return fmt.Sprintf("%s@%d", m.OrderKey, m.Revision) }
+func (m Meta) ID() string { return string(m.OrderKey) + "@" + strconv.FormatInt(int64(m.Revision), 10) }
 
 // Revision reads the header of that name; 0 if it is missing or unreadable.
 func (m *Message) Revision() order.Revision {
