@@ -32,3 +32,8 @@ var Events embed.FS
 //
 //go:embed events/order.avsc
 var OrderSchema string
+
+// CompletenessSchema is the Avro schema of orders.completeness.v1.
+//
+//go:embed events/completeness.avsc
+var CompletenessSchema string

@@ -12,7 +12,7 @@ import (
 
 // Every name that the code can build must stand in topics.yaml, and nothing may stand there that no code names.
 func TestTopicsAreThoseOfPkgEvent(t *testing.T) {
-	want := []string{event.Quarantine, event.Deliveries, event.Orders, event.Registry}
+	want := []string{event.Quarantine, event.Deliveries, event.Orders, event.Completeness, event.Registry}
 	for _, source := range order.Sources {
 		want = append(want, event.Received(source), event.Validated(source))
 	}

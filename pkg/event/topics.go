@@ -13,6 +13,8 @@ const (
 	Deliveries = "deliveries.v1"
 	Orders     = "orders.v1"   // the analysts' topic
 	Registry   = "registry.v1" // of the embedded schema registry
+
+	Completeness = "orders.completeness.v1" // whether an hour of it is complete
 )
 
 // Received is the topic of a source's pushes as they came.
