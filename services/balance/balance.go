@@ -109,7 +109,7 @@ func describe(err error) error {
 	return errors.New(store.Describe(err))
 }
 
-// check is one round: what came in, how far the services are, what orders.v1 has, what became of each offset, and what there
+// check is one round: what orders.v1 has, how far the services are, what came in, what became of each offset, and what there
 // is to tell. A part that fails does not keep the others from being looked at, with what was known before.
 func (b *balance) check(ctx context.Context) error {
 	b.round++
@@ -117,14 +117,16 @@ func (b *balance) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var errs []error
+	seen, err := b.reader.catchUp(ctx, asOf)
+	errs := []error{err}
+	if asOf, err = b.db.Now(ctx); err != nil { // so that what was seen just now is held against PostgreSQL at once
+		return errors.Join(append(errs, err)...)
+	}
 	for _, source := range order.Sources {
 		if err := b.passages[source].look(ctx, asOf); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	seen, err := b.reader.catchUp(ctx, asOf)
-	errs = append(errs, err)
 	now := b.now()
 	var all []store.BalanceHour
 	for _, source := range order.Sources {
