@@ -135,10 +135,11 @@ func (g *rangeColumns) add(h *BalanceHour, r OffsetRange, passed int64) {
 	g.first, g.end, g.passed = append(g.first, r.First), append(g.end, r.End), append(g.passed, passed)
 }
 
-const sumOffsets = `select g.hour, p.currency, count(*), coalesce(sum(p.total), 0)::text
+// Each range is added up by itself, so that it is read by its key.
+const sumOffsets = `select g.hour, p.currency, sum(p.records)::bigint, coalesce(sum(p.total), 0)::text
 	from unnest($2::timestamptz[], $3::int[], $4::bigint[], $5::bigint[]) as g (hour, partition, first_offset, end_offset)
-	cross join lateral (select currency, total from balance_published
-		where source = $1 and partition = g.partition and "offset" >= g.first_offset and "offset" < g.end_offset) p
+	cross join lateral (select currency, count(*) as records, sum(total) as total from balance_published
+		where source = $1 and partition = g.partition and "offset" >= g.first_offset and "offset" < g.end_offset group by currency) p
 	group by g.hour, p.currency order by g.hour, p.currency`
 
 func (s *Store) sumHours(ctx context.Context, source order.Source, g rangeColumns, at map[time.Time]*Tally) error {

@@ -8,7 +8,7 @@ import (
 	"orderflow/pkg/store"
 )
 
-var wholeTable = regexp.MustCompile(`Seq Scan on (dead_letters|orders|order_events|received|replay_items|audit)\b`)
+var wholeTable = regexp.MustCompile(`Seq Scan on (dead_letters|orders|order_events|received|replay_items|audit|balance_published)\b`)
 
 var indexScan = regexp.MustCompile(`Index (Only )?Scan.* on (orders|order_events|received)\b`)
 

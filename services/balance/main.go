@@ -40,7 +40,7 @@ type Settings struct {
 	Every    time.Duration `env:"BALANCE_EVERY" envDefault:"30s" doc:"time between two checks; a fault of the recent hours is found within it"`
 	Grace    time.Duration `env:"BALANCE_GRACE" envDefault:"2m" doc:"how long after its end an hour's offset ranges become final"`
 	Deadline time.Duration `env:"BALANCE_DEADLINE" envDefault:"1h" doc:"how long after that an hour with open orders is told to be incomplete"`
-	Recent   time.Duration `env:"BALANCE_RECENT" envDefault:"24h" doc:"hours that are counted in every check; older ones are, one after the other, within an hour"`
+	Recent   time.Duration `env:"BALANCE_RECENT" envDefault:"6h" doc:"hours that are counted in every check; older ones are, one after the other, within an hour"`
 }
 
 // Validate reports every mistake at once.
