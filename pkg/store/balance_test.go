@@ -351,3 +351,56 @@ func TestCountingReadsOnlyTheHour(t *testing.T) {
 		return err
 	})
 }
+
+func TestBalanceIsListedNewestFirst(t *testing.T) {
+	s := openShelf(t)
+	for n := range 5 {
+		for _, source := range order.Sources {
+			h := store.BalanceHour{Source: source, Hour: balanceHour.Add(time.Duration(n) * time.Hour), Generation: 1, Ranges: []store.OffsetRange{{First: 0, End: 1}}}
+			if err := s.store.SaveRanges(t.Context(), []store.BalanceHour{h}); err != nil {
+				t.Fatal(err)
+			}
+			h.State, h.Tally.Received, h.Tally.Faults = store.HourOpen, 1, 1
+			if err := s.store.SaveTally(t.Context(), &h, []store.FaultyOffset{{Offset: 0, Fault: store.NoRow, OrderKey: "k"}, {Offset: 0, Fault: store.StillOpen}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var seen []string
+	for cursor := ""; ; {
+		views, next, err := s.store.Balance(t.Context(), store.BalanceFilter{From: balanceHour.Add(time.Hour), To: balanceHour.Add(4 * time.Hour)}, cursor, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range views {
+			seen = append(seen, fmt.Sprint(v.Hour.Hour(), v.Source))
+			if len(v.Faults) != 2 || v.Faults[0].OrderKey != "k" || v.Faults[1].Fault != store.StillOpen || v.Tally.Received != 1 {
+				t.Errorf("%+v", v)
+			}
+		}
+		if cursor = next; next == "" {
+			break
+		}
+	}
+	if got := fmt.Sprint(seen); got != "[6procurement 6mall 6icbu 5procurement 5mall 5icbu 4procurement 4mall 4icbu]" {
+		t.Error(got)
+	}
+	one, _, err := s.store.Balance(t.Context(), store.BalanceFilter{Source: order.ICBU}, "", 10)
+	if err != nil || len(one) != 5 {
+		t.Errorf("%d of one source, %v", len(one), err)
+	}
+	for _, f := range []func() error{
+		func() error {
+			_, _, err := s.store.Balance(t.Context(), store.BalanceFilter{Source: "x"}, "", 1)
+			return err
+		},
+		func() error {
+			_, _, err := s.store.Balance(t.Context(), store.BalanceFilter{}, "nonsense", 1)
+			return err
+		},
+	} {
+		if err := f(); !errors.Is(err, store.ErrFilter) {
+			t.Error(err)
+		}
+	}
+}

@@ -30,5 +30,7 @@ func (c *console) pageRoutes(mux *http.ServeMux) {
 	mux.Handle("POST /replays/{id}/resume", c.page(operator, c.moveJobPage(withoutReason(c.db.ResumeReplay))))
 	mux.Handle("POST /replays/{id}/cancel", c.page(operator, c.moveJobPage(c.db.CancelReplay)))
 
+	mux.Handle("GET /balance", c.page(viewer, c.balancePage))
+	mux.Handle("GET /balance/hour", c.page(viewer, c.hourPage))
 	mux.Handle("GET /audit", c.page(viewer, c.auditPage))
 }

@@ -89,6 +89,8 @@ func functions(l language) template.FuncMap {
 		"mark":      func(value any) string { return marks[tone(value)] },
 		"time":      func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05 UTC") },
 		"moment":    func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05.000 UTC") },
+		"day":       func(at time.Time) string { return at.UTC().Format(time.DateOnly) },
+		"clock":     func(at time.Time) string { return at.UTC().Format("15:04") },
 		"instant":   func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
 		"ago":       func(at time.Time) string { return longAgo(l, time.Since(at)) },
 		"number":    func(n any) string { return grouped(fmt.Sprint(n)) },
@@ -147,6 +149,7 @@ var tones = map[string]string{
 	"running": "busy", "planned": "busy", "sent": "busy", "selected": "busy",
 	"waiting_approval": "warn", "paused": "warn", "unknown": "warn",
 	"open": "bad", "failed_again": "bad", "parked": "bad", "refused": "bad", "dead_lettered": "bad", "stopped": "bad", "would_fail": "bad",
+	"unbalanced": "bad", "complete": "good", "late": "warn", "counting": "busy", "empty": "quiet",
 	"superseded": "quiet", "duplicate": "quiet", "discarded": "quiet", "cancelled": "quiet", "skipped": "quiet",
 }
 

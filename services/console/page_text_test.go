@@ -102,6 +102,11 @@ func labelled() map[string][]string {
 		"action":  {"replay", "dry run", "approve", "pause", "resume", "cancel", "stop", "discard", "refused"},
 		"failure": {errNotFound.code, errAway.code, errInternal.code, errSettled.code, forbidden(viewer).code},
 	}
+	for _, f := range (boardHour{}).Figures() {
+		kinds["figure"] = append(kinds["figure"], f.Name)
+	}
+	kinds["fault"] = strs(store.NoRow, store.NoEnd, store.TwoRows, store.StrayRow, store.NotPublished, store.PublishedTwice, store.NotStored, store.StillOpen)
+	kinds["state"] = append(kinds["state"], "unbalanced", "complete", "late", "counting", "empty")
 	for _, s := range store.LetterStates {
 		kinds["state"] = append(kinds["state"], string(s))
 	}

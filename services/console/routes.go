@@ -55,6 +55,7 @@ func (c *console) routes() *http.ServeMux {
 	mux.Handle("POST /api/orders/{order_key}/payload", c.api(approver, c.readOrderPayload))
 	mux.Handle("POST /api/dead-letters/{id}/payload", c.api(approver, c.readLetterPayload))
 	mux.Handle("GET /api/audit", c.api(viewer, c.listAudit))
+	mux.Handle("GET /api/balance", c.api(viewer, c.listBalance))
 	return mux
 }
 
