@@ -196,12 +196,11 @@ func (h *house) run(how part, received ...event.Message) {
 // made is what validate makes of a record.
 func (h *house) made(how part, m event.Message) []event.Message {
 	h.Helper()
-	meta := metaOf(m)
 	if how == refusal {
 		letter := deadletter.Wrap(deadletter.Letter{Origin: m, Stage: "validate", Code: "bad_amount", Class: "permanent", Message: "x", Attempts: 1, First: m.Timestamp, Last: m.Timestamp})
 		return []event.Message{letter}
 	}
-	out := []event.Message{event.New(event.Validated(meta.OrderKey.Source()), "validate", meta, m.Timestamp, "application/json", []byte("{}"))}
+	out := []event.Message{document(m)}
 	if how != noRecord {
 		out = append(out, h.record(m))
 	}
@@ -211,13 +210,19 @@ func (h *house) made(how part, m event.Message) []event.Message {
 	return out
 }
 
+func document(m event.Message) event.Message {
+	meta := metaOf(m)
+	return event.New(event.Validated(meta.OrderKey.Source()), "validate", meta, m.Timestamp, "application/json", []byte("{}"))
+}
+
 // record is the record of orders.v1 of a received one.
 func (h *house) record(m event.Message) event.Message {
 	h.Helper()
 	meta := metaOf(m)
 	o := orderOf(meta)
 	r := published.New(&o, meta, h.names, m.Timestamp)
-	encoded, err := h.encoder.Message(&r, meta, h.names)
+	from := document(m)
+	encoded, err := h.encoder.Message(&r, &from, h.names)
 	if err != nil {
 		h.Fatal(err)
 	}

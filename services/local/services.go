@@ -18,7 +18,7 @@ import (
 type service struct{ name string }
 
 // services in the order of their ops ports; a new one goes to the end, so that the others keep theirs.
-var services = []service{{"ingest"}, {"validate"}, {"okkisync"}, {"mallupload"}, {"persist"}, {"sandbox"}, {"console"}}
+var services = []service{{"ingest"}, {"validate"}, {"okkisync"}, {"mallupload"}, {"persist"}, {"sandbox"}, {"console"}, {"balance"}}
 
 // steps are the calls of orderctl that come before any service.
 var steps = [][]string{{"migrate"}, {"topics", "apply"}}

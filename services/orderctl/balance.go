@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+type hourView struct {
+	Source     string       `json:"source"`
+	Hour       time.Time    `json:"hour"`
+	State      string       `json:"state"`
+	Received   int64        `json:"received"`
+	Refused    int64        `json:"refused"`
+	Validated  int64        `json:"validated"`
+	Published  int64        `json:"published"`
+	Delivered  int64        `json:"delivered"`
+	Persisted  int64        `json:"persisted"`
+	Duplicate  int64        `json:"duplicate"`
+	Superseded int64        `json:"superseded"`
+	Parked     int64        `json:"parked"`
+	Discarded  int64        `json:"discarded"`
+	Open       int64        `json:"open"`
+	Lost       int64        `json:"lost"`
+	Faults     int64        `json:"faults"`
+	Balanced   bool         `json:"balanced"`
+	Complete   bool         `json:"complete"`
+	CheckedAt  time.Time    `json:"checked_at"`
+	Missing    []offsetView `json:"missing"`
+	Waiting    []offsetView `json:"waiting"`
+}
+
+type offsetView struct {
+	OrderKey  string `json:"order_key"`
+	Partition int32  `json:"partition"`
+	Offset    int64  `json:"offset"`
+	Fault     string `json:"fault"`
+}
+
+// faultHelp says what is wrong with an offset and what to do about it, by the API's names.
+var faultHelp = map[string][2]string{
+	"no_row":          {"every service is past it, and PostgreSQL has no row", "read the logs of validate and persist around that time, mend what passed over it, then push the order again"},
+	"no_end":          {"every service is past it, and nothing tells how it ended", "see whether the partner has it (orderctl where KEY), mend what passed over the outcome, then push the order again"},
+	"two_rows":        {"PostgreSQL has several rows for it", "the house writes one: find out who wrote the other, and remove that"},
+	"stray_row":       {"PostgreSQL has a row for a record that Kafka never had", "the house writes none: find out who did, or whether the database belongs to another Kafka"},
+	"not_published":   {"it passed validation, and orders.v1 lacks it", "analysts do not see it: push the order again"},
+	"published_twice": {"orders.v1 has it more than once", "analysts who keep the greatest revision are right all the same; read the log of validate around that time"},
+	"not_stored":      {"orders.v1 has it, and PostgreSQL lacks its document", "read the log of persist around that time, mend what passed over it, then push the order again"},
+}
+
+// maxHours is how many hours are listed at most: a month of three sources.
+const maxHours = 31 * 24 * 3
+
+func balanceCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "balance",
+		Short: "say for each hour whether everything that came in is accounted for",
+		Long: `balance lists hours of receipt: how many records Kafka received, and what became of them by PostgreSQL and by the analysts' topic
+orders.v1, which are counted apart. Without dates it shows today, the present hour included.
+
+RECEIVED is the sum of DELIVERED, STORED, DUPLICATE, SUPERSEDED, PARKED, DISCARDED, OPEN and LOST; refused ones are parked or
+discarded. What does not balance is named below the table, with what to do next. The exit status is 1 when an hour does not balance.`,
+		Example: "  orderctl balance\n  orderctl balance --source mall --from 2026-01-30 --to 2026-01-31\n  orderctl balance --json",
+		Args:    cobra.NoArgs,
+	}
+	source := cmd.Flags().String("source", "", "icbu, procurement or mall")
+	from := cmd.Flags().String("from", "", "first day, such as 2026-01-31, by this machine's time zone, or an instant in RFC 3339; without it today")
+	to := cmd.Flags().String("to", "", "last day, or the instant before which hours begin")
+	return withConsole(cmd, func(ctx context.Context, c *console, _ []string) error {
+		query, err := balanceQuery(*source, *from, *to, time.Now())
+		if err != nil {
+			return err
+		}
+		hours, more, err := list[hourView](ctx, c, "/api/balance", query, maxHours)
+		if err != nil {
+			return err
+		}
+		if !c.raw {
+			c.printBalance(hours, more)
+		}
+		for _, h := range hours {
+			if !h.Balanced {
+				return errRefused
+			}
+		}
+		return nil
+	})
+}
+
+func balanceQuery(source, from, to string, now time.Time) (url.Values, error) {
+	year, month, day := now.Date()
+	first, last := time.Date(year, month, day, 0, 0, 0, 0, now.Location()), time.Time{}
+	var err error
+	if from != "" {
+		if first, err = balanceTime("from", from, 0, now.Location()); err != nil {
+			return nil, err
+		}
+	}
+	if to != "" {
+		if last, err = balanceTime("to", to, 1, now.Location()); err != nil {
+			return nil, err
+		}
+		if from == "" {
+			first = last.AddDate(0, 0, -1)
+		}
+	}
+	query := url.Values{"from": {first.UTC().Format(time.RFC3339)}}
+	if !last.IsZero() {
+		query.Set("to", last.UTC().Format(time.RFC3339))
+	}
+	if source != "" {
+		query.Set("source", source)
+	}
+	return query, nil
+}
+
+// balanceTime reads an instant, or a day, of which it takes the start some days later.
+func balanceTime(flag, text string, days int, zone *time.Location) (time.Time, error) {
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return at, nil
+	}
+	day, err := time.ParseInLocation(time.DateOnly, text, zone)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("--%s: give a day such as 2026-01-31, or an instant such as 2026-01-31T08:00:00Z", flag)
+	}
+	return day.AddDate(0, 0, days), nil
+}
+
+// balanceLate is when somebody should ask whether balance runs.
+const balanceLate = 3 * time.Minute
+
+func (c *console) printBalance(hours []hourView, more bool) {
+	if len(hours) == 0 {
+		fmt.Fprintln(c.out, "no hour was counted in that time\n  next: see that the service balance runs and answers /readyz; it counts from its first start on")
+		return
+	}
+	var table strings.Builder
+	t := tabwriter.NewWriter(&table, 0, 4, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "HOUR\tSOURCE\tRECEIVED\tREFUSED\tPUBLISHED\tDELIVERED\tSTORED\tDUPLICATE\tSUPERSEDED\tPARKED\tDISCARDED\tOPEN\tLOST\tSTATE\t")
+	newest := time.Time{}
+	for _, h := range hours {
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t\n", h.Hour.Local().Format("2006-01-02 15h"), h.Source, h.Received, h.Refused, h.Published,
+			h.Delivered, h.Persisted, h.Duplicate, h.Superseded, h.Parked, h.Discarded, h.Open, h.Lost, h.word())
+		if h.CheckedAt.After(newest) {
+			newest = h.CheckedAt
+		}
+	}
+	_ = t.Flush()
+	for n, line := range strings.SplitAfter(table.String(), "\n") { // colours would count as width
+		if n > 0 && n <= len(hours) && !hours[n-1].Balanced {
+			line = c.red(strings.TrimSuffix(line, "\n")) + "\n"
+		}
+		fmt.Fprint(c.out, line)
+	}
+	if more {
+		fmt.Fprintf(c.out, "only the newest %d are shown: give --from, --to or --source\n", len(hours))
+	}
+	for i := range hours {
+		c.printFaults(&hours[i])
+	}
+	if late := time.Since(newest); late > balanceLate && !newest.IsZero() && hours[0].State == "open" {
+		fmt.Fprintf(c.out, "\nnobody has counted for %s\n  next: see that the service balance runs; its /readyz says what it waits for\n", late.Round(time.Second))
+	}
+}
+
+// word says in one how an hour stands.
+func (h *hourView) word() string {
+	switch {
+	case !h.Balanced:
+		return "DOES NOT BALANCE"
+	case h.Complete:
+		return "complete"
+	case h.State == "open":
+		return "counting"
+	default:
+		return "not closed"
+	}
+}
+
+func (c *console) printFaults(h *hourView) {
+	place := func(o offsetView) string {
+		key := o.OrderKey
+		if key == "" {
+			key = "(order not known any more)"
+		}
+		return fmt.Sprintf("%s  %s.received.v1/%d/%d", key, h.Source, o.Partition, o.Offset)
+	}
+	if len(h.Missing) > 0 {
+		fmt.Fprintf(c.out, "\n%s, %s: %d at fault\n", h.Source, h.Hour.Local().Format("2006-01-02 15h"), h.Faults)
+	}
+	said := map[string]bool{}
+	for _, o := range h.Missing {
+		help, known := faultHelp[o.Fault]
+		if !known {
+			help = [2]string{o.Fault, "see the console's page of the hour"}
+		}
+		fmt.Fprintf(c.out, "  %s\n    meaning: %s\n", c.red(place(o)), help[0])
+		if !said[o.Fault] {
+			said[o.Fault] = true
+			fmt.Fprintf(c.out, "    next:    %s\n", help[1])
+		}
+	}
+	if len(h.Waiting) > 0 {
+		fmt.Fprintf(c.out, "\n%s, %s: %d open\n    next:    orderctl where KEY shows how far each came; the console's overview shows which service is behind\n",
+			h.Source, h.Hour.Local().Format("2006-01-02 15h"), h.Open)
+	}
+	for _, o := range h.Waiting {
+		fmt.Fprintf(c.out, "  %s\n", place(o))
+	}
+}
+
+// red colours a text where somebody looks at it.
+func (c *console) red(text string) string {
+	if terminal(c.out) && os.Getenv("NO_COLOR") == "" {
+		return "\x1b[31m" + text + "\x1b[0m"
+	}
+	return text
+}
