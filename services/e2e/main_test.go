@@ -31,7 +31,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	bin = dir
-	args := []string{"build", "-o", bin, "./services/local", "./services/orderctl", "./services/sandbox", "./services/ingest", "./services/console"}
+	args := []string{"build", "-o", bin, "./services/local", "./services/orderctl", "./services/sandbox", "./services/ingest", "./services/console", "./services/balance"}
 	for _, worker := range workers {
 		args = append(args, "./services/"+worker)
 	}

@@ -79,7 +79,7 @@ func startStack(t testing.TB, startBroker func(testing.TB, string) *broker, sett
 
 	once(t, s.env, filepath.Join(bin, "orderctl"), "migrate")
 	once(t, s.env, filepath.Join(bin, "orderctl"), "topics", "apply")
-	for _, name := range slices.Concat([]string{"sandbox", "ingest", "console"}, workers) {
+	for _, name := range slices.Concat([]string{"sandbox", "ingest", "console", "balance"}, workers) {
 		s.ops[name] = freeAddr(t)
 		s.services[name] = launch(t, dir, name, append(slices.Clone(s.env), "OPS_ADDR="+s.ops[name]), filepath.Join(bin, name))
 	}

@@ -43,6 +43,9 @@ func (k *keeper) handle(ctx context.Context, in []event.Message) []worker.Result
 	var facts, letters []store.Fact
 	var factOf, letterOf []int
 	for i := range in {
+		if passesOver(&in[i]) {
+			continue
+		}
 		if slices.Contains(letterTopics, in[i].Topic) {
 			letters, letterOf = append(letters, letterFact(in[i])), append(letterOf, i)
 			continue

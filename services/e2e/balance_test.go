@@ -1,0 +1,166 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// balanceBody is what GET /api/balance answers.
+type balanceBody struct {
+	Items []struct {
+		Source    string `json:"source"`
+		Received  int64  `json:"received"`
+		Published int64  `json:"published"`
+		Delivered int64  `json:"delivered"`
+		Persisted int64  `json:"persisted"`
+		Parked    int64  `json:"parked"`
+		Open      int64  `json:"open"`
+		Lost      int64  `json:"lost"`
+		Faults    int64  `json:"faults"`
+		Balanced  bool   `json:"balanced"`
+		Missing   []struct {
+			OrderKey  string `json:"order_key"`
+			Partition int32  `json:"partition"`
+			Offset    int64  `json:"offset"`
+			Fault     string `json:"fault"`
+		} `json:"missing"`
+	} `json:"items"`
+}
+
+// TestNothingGoesMissingUnseen runs the real services and takes single records from under them: each is found and named.
+func TestNothingGoesMissingUnseen(t *testing.T) {
+	t.Parallel()
+	onEachBroker(t, nothingGoesMissingUnseen, "BALANCE_EVERY=1s")
+}
+
+func nothingGoesMissingUnseen(t *testing.T, s *stack) {
+	orders := slices.Concat(icbuIn(allPartitions(), "B", 6), []pushed{mallOrder("HQS0001", "B500", "500.01"), mallOrder("HQS0001", "B501", "501.01")})
+	s.pushAll(orders)
+	s.waitFinal(patience, orders)
+	s.balances("all is well", int64(len(orders)))
+
+	mall := orders[len(orders)-1].key
+	var partition int32
+	var offset int64
+	err := s.pool.QueryRow(t.Context(), `select partition, "offset" from received where order_key = $1`, mall).Scan(&partition, &offset)
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := fmt.Sprintf("%d/%d", partition, offset)
+	s.spoil(`create table spoilt as select * from received where order_key = $1`, mall)
+	s.spoil(`delete from received where order_key = $1`, mall)
+	s.names("a row was deleted", mall+" "+place+" no_row")
+	s.spoil(`insert into received select * from spoilt`)
+	s.balances("the row is back", int64(len(orders)))
+
+	s.spoil(`update spoilt set revision = revision + 1`)
+	s.spoil(`insert into received select * from spoilt`)
+	s.names("a row was written twice", mall+" "+place+" two_rows")
+	if out, err := s.orderctl("balance"); err == nil || !strings.Contains(out, "DOES NOT BALANCE") || !strings.Contains(out, mall) {
+		t.Errorf("orderctl balance: %v\n%s", err, out)
+	}
+	s.spoil(`delete from received r using spoilt where r.order_key = spoilt.order_key and r.revision = spoilt.revision`)
+	s.balances("the second row is gone", int64(len(orders)))
+
+	// A persist that passes over one received record: its offset is committed, and nothing is stored.
+	mutant := filepath.Join(t.TempDir(), "persist")
+	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "mutant_persist_skip", "-o", mutant, "./services/persist")
+	build.Dir = root()
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the mutant: %v\n%s", err, out)
+	}
+	s.services["persist"].stop()
+	s.services["persist"].args[0] = mutant
+	s.restart("persist")
+	lost, kept := icbuOrder("PBLOST1", amount(1)), icbuOrder("PBKEPT1", amount(2))
+	s.pushAll([]pushed{lost})
+	s.pushAll([]pushed{kept})
+	s.waitFinal(patience, []pushed{kept})
+	s.names("persist passed over a record", lost.key+" ")
+	if out, err := s.orderctl("balance"); err == nil || !strings.Contains(out, lost.key) {
+		t.Errorf("orderctl balance: %v\n%s", err, out)
+	}
+}
+
+// spoil changes what only persist may change.
+func (s *stack) spoil(sql string, args ...any) {
+	s.t.Helper()
+	if _, err := s.pool.Exec(s.t.Context(), sql, args...); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// balances waits until all hours together account for so many records.
+func (s *stack) balances(what string, received int64) {
+	s.t.Helper()
+	eventually(s.t, patience, "it balances: "+what, func() error {
+		body, err := s.balance()
+		if err != nil {
+			return err
+		}
+		var sum, published, ended int64
+		for _, h := range body.Items {
+			sum, published, ended = sum+h.Received, published+h.Published, ended+h.Delivered+h.Persisted+h.Parked
+			if !h.Balanced || h.Open > 0 || len(h.Missing) > 0 {
+				return fmt.Errorf("%+v", h)
+			}
+		}
+		if sum != received || published != received || ended != received {
+			return fmt.Errorf("%d received, %d published, %d ended", sum, published, ended)
+		}
+		return nil
+	})
+}
+
+// names waits until exactly one offset is at fault, and it is this one.
+func (s *stack) names(what, prefix string) {
+	s.t.Helper()
+	began := time.Now()
+	eventually(s.t, patience, "it is named: "+what, func() error {
+		body, err := s.balance()
+		if err != nil {
+			return err
+		}
+		var named []string
+		for _, h := range body.Items {
+			for _, m := range h.Missing {
+				named = append(named, fmt.Sprintf("%s %d/%d %s", m.OrderKey, m.Partition, m.Offset, m.Fault))
+			}
+			if h.Balanced != (len(h.Missing) == 0) || h.Balanced != (h.Faults == 0) {
+				return fmt.Errorf("%+v", h)
+			}
+		}
+		if len(named) != 1 || !strings.HasPrefix(named[0], prefix) {
+			return fmt.Errorf("named %q, wanted %s", named, prefix)
+		}
+		return nil
+	})
+	s.t.Logf("%s: named after %s", what, time.Since(began).Round(100*time.Millisecond))
+}
+
+func (s *stack) balance() (body balanceBody, err error) {
+	status, err := s.consoleAsk("vera", http.MethodGet, "/api/balance", "", &body)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("HTTP %d", status)
+	}
+	return body, err
+}
+
+// orderctl runs the command line as vera.
+func (s *stack) orderctl(args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "orderctl"), args...)
+	cmd.Env = append(slices.Clone(s.env), "CONSOLE_URL="+s.console, "CONSOLE_USER=vera", "CONSOLE_PASSWORD=vera-password")
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
