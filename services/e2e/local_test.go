@@ -54,7 +54,7 @@ func TestMakeRun(t *testing.T) {
 	t.Run("README", func(t *testing.T) { readmeCommandsWork(t, dir) })
 
 	children := descendants(t, local.cmd.Process.Pid)
-	for _, name := range append([]string{"ingest", "sandbox", "console"}, workers...) {
+	for _, name := range append([]string{"ingest", "sandbox", "console", "balance"}, workers...) {
 		if len(children[name]) != 1 {
 			t.Errorf("want one child %s, there are %v", name, children)
 		}
