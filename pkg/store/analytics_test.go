@@ -1,0 +1,171 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"orderflow/pkg/pgtest"
+	"orderflow/pkg/store"
+)
+
+// views are all that an analyst may read, and reading is all that an analyst may do.
+var views = []string{"analytics.order_lines", "analytics.orders"}
+
+// Whatever a later migration adds is walked too: a table, a view, a column or a function that analysts can reach fails here.
+func TestAnalystsReadTheViewsAndNothingElse(t *testing.T) {
+	_, url := open(t)
+	readable := pgtest.Rows(t, url, `select c.oid::regclass::text from pg_class c
+		join pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^(pg_catalog|pg_toast|information_schema)'
+		where c.relkind in ('r', 'p', 'v', 'm', 'f') and has_any_column_privilege('orderflow_analyst', c.oid, 'select') order by 1`)
+	if !slices.Equal(readable, views) {
+		t.Errorf("an analyst can read %q, want %q", readable, views)
+	}
+	for what, sql := range map[string]string{
+		"write to relations": `select c.oid::regclass from pg_class c where c.relkind in ('r', 'p', 'v', 'm', 'f')
+			and (has_table_privilege('orderflow_analyst', c.oid, 'insert, update, delete, truncate, references, trigger')
+				or has_any_column_privilege('orderflow_analyst', c.oid, 'insert, update, references'))
+			and (c.relnamespace <> 'pg_catalog'::regnamespace or c.relname <> 'pg_settings')`, // set_config of one's own session
+		"use sequences":          `select c.oid::regclass from pg_class c where case c.relkind when 'S' then has_sequence_privilege('orderflow_analyst', c.oid, 'usage, select, update') end`,
+		"make things in schemas": `select nspname from pg_namespace where has_schema_privilege('orderflow_analyst', oid, 'create')`,
+		"borrow rights from functions": `select p.oid::regprocedure from pg_proc p join pg_namespace n on n.oid = p.pronamespace and n.nspname !~ '^(pg_catalog|information_schema)'
+			where p.prosecdef and has_function_privilege('orderflow_analyst', p.oid, 'execute')`,
+		"act as other roles": `select rolname from pg_roles where rolname <> 'orderflow_analyst' and pg_has_role('orderflow_analyst', oid, 'member')`,
+		"stand above the rules": `select rolname from pg_roles where rolname = 'orderflow_analyst'
+			and (rolsuper or rolcreaterole or rolcreatedb or rolcanlogin or rolreplication or rolbypassrls)`,
+	} {
+		if got := pgtest.Rows(t, url, sql); len(got) > 0 {
+			t.Errorf("an analyst can %s: %q", what, got)
+		}
+	}
+	// The catalogue's word is good, the server's own refusal is better.
+	conn := analyst(t, url)
+	tables := pgtest.Rows(t, url, `select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
+		where n.nspname !~ '^(pg_catalog|pg_toast|information_schema|analytics)' and c.relkind in ('r', 'p', 'v', 'm', 'f')`)
+	if !slices.Contains(tables, "orders") || !slices.Contains(tables, "dead_letters") {
+		t.Fatalf("the walk misses tables: %q", tables)
+	}
+	for _, table := range append(tables, "pg_authid", "pg_statistic") {
+		if _, err := conn.Exec(t.Context(), "select * from "+table); !refusedByServer(err) {
+			t.Errorf("an analyst reads %s: %v", table, err)
+		}
+	}
+	for _, view := range views {
+		if _, err := conn.Exec(t.Context(), "select * from "+view); err != nil {
+			t.Errorf("an analyst reads %s: %v", view, err)
+		}
+	}
+}
+
+// What a view shows is named here once more: a column that is added must be a decision.
+func TestAnalystsSeeNoPersonalColumns(t *testing.T) {
+	_, url := open(t)
+	got := pgtest.Rows(t, url, `select table_name, string_agg(column_name, ' ' order by ordinal_position) from information_schema.columns
+		where table_schema = 'analytics' and table_name in ('orders', 'order_lines') group by 1 order by 1`)
+	want := []string{
+		"order_lines order_key line_no line_id product name quantity unit_price list_price discount amount",
+		"orders order_key source revision event_id kind order_no original_order_no shop channel status state currency total paid discount" +
+			" list_price delivered_total buyer_pseudonym phone_pseudonym company_pseudonym placed_at paid_at received_at updated_at warnings",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the views show\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// The exact amounts of the tables come through, and an order that never passed validation does not.
+func TestAnalystsSeeWhatPassedValidation(t *testing.T) {
+	_, url := open(t)
+	pgtest.Texts(t, url, `insert into orders (order_key, source, order_no, revision, validated, state, currency, total, buyer_pseudonym, received_at, updated_at, version)
+		values ('icbu:1', 'icbu', '1', 7, true, 'delivered', 'CNY', 123456789012345678.12345678, 'k1.abc', now(), now(), 1),
+			('icbu:2', 'icbu', '2', 8, false, 'parked', '', 1, '', now(), now(), 1)`)
+	var key, event, total, buyer string
+	var phone *string
+	rows, err := analyst(t, url).Query(t.Context(), `select order_key, event_id, total::text, buyer_pseudonym, phone_pseudonym from analytics.orders`)
+	if err == nil {
+		count := 0
+		_, err = pgx.ForEachRow(rows, []any{&key, &event, &total, &buyer, &phone}, func() error { count++; return nil })
+		if count != 1 {
+			t.Errorf("%d orders, want one", count)
+		}
+	}
+	if err != nil || key != "icbu:1" || event != "icbu:1@7" || total != "123456789012345678.12345678" || buyer != "k1.abc" || phone != nil {
+		t.Errorf("%v: %s %s %s %s %v", err, key, event, total, buyer, phone)
+	}
+}
+
+// A user that owns a database but may not make roles is told what somebody else has to run; after that it goes through.
+func TestMigrateWithoutTheRightToMakeRoles(t *testing.T) {
+	server := pgtest.Server(t)
+	if err := server.CreateDatabase(t.Context(), "plain"); err != nil {
+		t.Fatal(err)
+	}
+	admin := server.URL("plain")
+	pgtest.Texts(t, admin, `create role plain login`)
+	pgtest.Texts(t, admin, `alter database plain owner to plain`)
+	own := as(t, admin, "plain")
+	err := store.Migrate(t.Context(), own)
+	if err == nil || !strings.Contains(err.Error(), `let a superuser run "create role orderflow_analyst nologin"`) {
+		t.Fatalf("without the role: %v", err)
+	}
+	pgtest.Texts(t, admin, `create role orderflow_analyst nologin`)
+	if err := store.Migrate(t.Context(), own); err != nil {
+		t.Errorf("with the role there: %v", err)
+	}
+}
+
+// Roles belong to the server, migrations to a database: several at once must not stumble over each other.
+func TestMigrateSeveralDatabasesAtOnce(t *testing.T) {
+	server := pgtest.Server(t)
+	var group sync.WaitGroup
+	for i := range 4 {
+		name := fmt.Sprint("d", i)
+		if err := server.CreateDatabase(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+		group.Go(func() {
+			if err := store.Migrate(t.Context(), server.URL(name)); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// analyst is a connection that has an analyst's rights.
+func analyst(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err == nil {
+		_, err = conn.Exec(t.Context(), "set role orderflow_analyst")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+func as(t *testing.T, address, user string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	query.Set("user", user)
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+func refusedByServer(err error) bool {
+	refusal, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && refusal.Code == "42501"
+}
