@@ -3,12 +3,11 @@ package store_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -121,22 +120,39 @@ func TestMigrateWithoutTheRightToMakeRoles(t *testing.T) {
 	}
 }
 
-// Roles belong to the server, migrations to a database: several at once must not stumble over each other.
-func TestMigrateSeveralDatabasesAtOnce(t *testing.T) {
+// A role belongs to the server, a migration to one of its databases: two that make the role at once must not stumble.
+func TestMigrateWhileAnotherDatabaseMakesTheRole(t *testing.T) {
 	server := pgtest.Server(t)
-	var group sync.WaitGroup
-	for i := range 4 {
-		name := fmt.Sprint("d", i)
-		if err := server.CreateDatabase(t.Context(), name); err != nil {
+	if err := server.CreateDatabase(t.Context(), "here"); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere, err := pgx.Connect(t.Context(), server.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = elsewhere.Close(context.Background()) }()
+	if _, err := elsewhere.Exec(t.Context(), "begin; create role orderflow_analyst nologin"); err != nil {
+		t.Fatal(err)
+	}
+	migrated := make(chan error, 1)
+	go func() { migrated <- store.Migrate(t.Context(), server.URL("here")) }()
+	for waiting := false; !waiting; {
+		select {
+		case err := <-migrated:
+			t.Fatalf("migrated without waiting for the other: %v", err)
+		case <-time.After(10 * time.Millisecond):
+		}
+		err := elsewhere.QueryRow(t.Context(), `select exists (select from pg_stat_activity where datname = 'here' and wait_event_type = 'Lock')`).Scan(&waiting)
+		if err != nil {
 			t.Fatal(err)
 		}
-		group.Go(func() {
-			if err := store.Migrate(t.Context(), server.URL(name)); err != nil {
-				t.Errorf("%s: %v", name, err)
-			}
-		})
 	}
-	group.Wait()
+	if _, err := elsewhere.Exec(t.Context(), "commit"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-migrated; err != nil {
+		t.Error(err)
+	}
 }
 
 // analyst is a connection that has an analyst's rights.
