@@ -17,7 +17,7 @@ import (
 )
 
 // views are all that an analyst may read, and reading is all that an analyst may do.
-var views = []string{"analytics.order_lines", "analytics.orders"}
+var views = []string{"analytics.balance", "analytics.order_lines", "analytics.orders"}
 
 // Whatever a later migration adds is walked too: a table, a view, a column or a function that analysts can reach fails here.
 func TestAnalystsReadTheViewsAndNothingElse(t *testing.T) {
@@ -68,8 +68,10 @@ func TestAnalystsReadTheViewsAndNothingElse(t *testing.T) {
 func TestAnalystsSeeNoPersonalColumns(t *testing.T) {
 	_, url := open(t)
 	got := pgtest.Rows(t, url, `select table_name, string_agg(column_name, ' ' order by ordinal_position) from information_schema.columns
-		where table_schema = 'analytics' and table_name in ('orders', 'order_lines') group by 1 order by 1`)
+		where table_schema = 'analytics' group by 1 order by 1`)
 	want := []string{
+		"balance source hour received refused validated published delivered persisted duplicate superseded parked discarded open missing" +
+			" faults balanced sums complete revision checked_at",
 		"order_lines order_key line_no line_id product name quantity unit_price list_price discount amount",
 		"orders order_key source revision event_id kind order_no original_order_no shop channel status state currency total paid discount" +
 			" list_price delivered_total buyer_pseudonym phone_pseudonym company_pseudonym placed_at paid_at received_at updated_at warnings",

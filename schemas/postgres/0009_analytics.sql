@@ -35,6 +35,12 @@ select order_key, line_no, nullif(line_id, '') as line_id, nullif(product, '') a
     quantity, unit_price, list_price, discount, amount
 from public.order_lines;
 
+-- complete and revision are what orders.completeness.v1 said last; the counts are those of the last check.
+create view analytics.balance with (security_barrier) as
+select source, hour, received, refused, validated, published, delivered, persisted, duplicate, superseded, parked, discarded,
+    open, missing, faults, faults = 0 as balanced, sums, complete, revision, checked_at
+from public.balance_hours;
+
 revoke all on schema analytics from public;
 grant usage on schema analytics to orderflow_analyst;
-grant select on analytics.orders, analytics.order_lines to orderflow_analyst;
+grant select on analytics.orders, analytics.order_lines, analytics.balance to orderflow_analyst;
