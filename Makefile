@@ -31,7 +31,7 @@ bench: ## run every benchmark once over, with allocations
 	@go test -run '^$$' -bench . -benchmem ./pkg/... ./services/...
 
 clean: ## remove what was built, fetched and stored, .local with its data included
-	@rm -rf bin .local deploy/kafka/libs deploy/kafka/target deploy/registry/dist deploy/registry/target
+	@rm -rf bin .local deploy/kafka/libs deploy/kafka/target deploy/registry/dist deploy/registry/target deploy/python/venv
 
 fmt: ## format and sort imports
 	@$(TOOLS) build -o ../../bin/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes a bare machine fit for `make test`: what is missing is installed where that is allowed, else named.
 #   setup.sh go     a Go that can read go.work
-#   setup.sh all    and: a C compiler (-race needs cgo), PostgreSQL, Java, Maven, kcat, a real Kafka and a real schema registry
+#   setup.sh all    and: a C compiler (-race needs cgo), PostgreSQL, Java, Maven, kcat, Python with the packages of
+#                   deploy/python/requirements.txt, a real Kafka and a real schema registry
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -39,3 +40,5 @@ command -v mvn >/dev/null || need "Maven (fetches Apache Kafka and Apicurio Regi
 command -v kcat >/dev/null || need "kcat (reads orders.v1 as analysts may)" kcat
 deploy/kafka/fetch.sh
 deploy/registry/fetch.sh
+python3 -c 'import venv, ensurepip' 2>/dev/null || need "Python with venv (reads orders.v1 as analysts may)" python3 python3-venv
+deploy/python/install.sh
