@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -99,6 +100,30 @@ func TestAnalystsSeeWhatPassedValidation(t *testing.T) {
 	}
 	if err != nil || key != "icbu:1" || event != "icbu:1@7" || total != "123456789012345678.12345678" || buyer != "k1.abc" || phone != nil {
 		t.Errorf("%v: %s %s %s %s %v", err, key, event, total, buyer, phone)
+	}
+}
+
+// What schemas/README.md shows to analysts runs with an analyst's rights.
+func TestAnalystsQueriesOfTheReadme(t *testing.T) {
+	text, err := os.ReadFile("../../schemas/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, url := open(t)
+	conn := analyst(t, url)
+	ran := 0
+	for _, block := range strings.Split(string(text), "```sql\n")[1:] {
+		query, _, _ := strings.Cut(block, "```")
+		if !strings.Contains(query, "analytics.") {
+			continue // another system's
+		}
+		ran++
+		if _, err := conn.Exec(t.Context(), query); err != nil {
+			t.Errorf("%v:\n%s", err, query)
+		}
+	}
+	if ran < 2 {
+		t.Errorf("%d queries found", ran)
 	}
 }
 
