@@ -74,6 +74,7 @@ func TestPublishedOnce(t *testing.T) {
 				t.Errorf("%s sums %v, PostgreSQL %v", name, got, sums)
 			}
 		}
+		s.analystsAgree(sums)
 	})
 }
 
