@@ -103,6 +103,39 @@ func TestAnalystsSeeWhatPassedValidation(t *testing.T) {
 	}
 }
 
+// A login of its own reads the views with its password, and nothing else.
+func TestAddAnalyst(t *testing.T) {
+	_, database := open(t)
+	name := strings.TrimPrefix(mustParse(t, database).Path, "/") + `"; drop table orders; --`
+	for range 2 {
+		if err := store.AddAnalyst(t.Context(), database, name, `it's a "secret"`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { pgtest.Texts(t, database, "drop role "+pgx.Identifier{name}.Sanitize()) })
+	conn, err := pgx.Connect(t.Context(), as(t, database, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	if _, err := conn.Exec(t.Context(), "select * from analytics.orders"); err != nil {
+		t.Error(err)
+	}
+	for _, statement := range []string{"select * from orders", "set role orderflow", "create table analytics.mine ()"} {
+		if _, err := conn.Exec(t.Context(), statement); !refusedByServer(err) {
+			t.Errorf("%s: %v", statement, err)
+		}
+	}
+	for _, taken := range []string{"orderflow", "pg_monitor"} {
+		if err := store.AddAnalyst(t.Context(), database, taken, "secret"); err == nil || !strings.Contains(err.Error(), "take another name") {
+			t.Errorf("%s: %v", taken, err)
+		}
+	}
+	if err := store.AddAnalyst(t.Context(), pgtest.New(t), "pg_reserved", "hidden-secret"); err == nil || strings.Contains(err.Error(), "hidden") {
+		t.Errorf("a name that PostgreSQL reserves: %v", err)
+	}
+}
+
 // What schemas/README.md shows to analysts runs with an analyst's rights.
 func TestAnalystsQueriesOfTheReadme(t *testing.T) {
 	text, err := os.ReadFile("../../schemas/README.md")
@@ -198,14 +231,20 @@ func analyst(t *testing.T, url string) *pgx.Conn {
 
 func as(t *testing.T, address, user string) string {
 	t.Helper()
+	u := mustParse(t, address)
+	query := u.Query()
+	query.Set("user", user)
+	u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20")
+	return u.String()
+}
+
+func mustParse(t *testing.T, address string) *url.URL {
+	t.Helper()
 	u, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	query := u.Query()
-	query.Set("user", user)
-	u.RawQuery = query.Encode()
-	return u.String()
+	return u
 }
 
 func refusedByServer(err error) bool {

@@ -47,7 +47,7 @@ func root() *cobra.Command {
 	}
 	cmd.PersistentFlags().StringVar(&envPath, "env", ".local/env", "file of NAME=value lines for settings that the environment lacks")
 	cmd.AddCommand(sendCommand(), whereCommand(), ordersCommand(), dlqCommand(), replaysCommand(), quarantineCommand(), balanceCommand(), topicsCommand(),
-		migrateCommand(), privacyCommand())
+		migrateCommand(), analystsCommand(), privacyCommand())
 	return cmd
 }
 
