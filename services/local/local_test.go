@@ -269,6 +269,12 @@ func TestBackendsOfTwoStacks(t *testing.T) {
 	if env["DATABASE_URL"] == otherEnv["DATABASE_URL"] || env["KAFKA_BROKERS"] == otherEnv["KAFKA_BROKERS"] || env["PAYLOAD_KEYS"] == otherEnv["PAYLOAD_KEYS"] {
 		t.Error("the stacks share something")
 	}
+	if !strings.HasPrefix(env["ANALYST_DATABASE_URL"], "postgres://analyst:"+env["ANALYST_PASSWORD"]+"@") {
+		t.Errorf("analysts find %q", env["ANALYST_DATABASE_URL"])
+	}
+	if calls, err := os.ReadFile(filepath.Join(one, "orderctl.calls")); err != nil || !strings.HasSuffix(string(calls), "\nanalysts add analyst true false\n") {
+		t.Errorf("orderctl was called: %q %v", calls, err)
+	}
 	useBackends(t, env)
 	useBackends(t, otherEnv)
 	id := registerSchema(t, env, "\"int\"")

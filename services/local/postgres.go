@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"time"
@@ -49,6 +50,19 @@ func startPostgres(ctx context.Context, c *console, addr, dir, log string) (*pgs
 		return nil, err
 	}
 	return server, nil
+}
+
+// analystName logs in to the private PostgreSQL as an analyst does.
+const analystName = "analyst"
+
+// analystURL is the database's URL for the analyst.
+func analystURL(owner, password string) string {
+	u, err := url.Parse(owner)
+	if err != nil {
+		return "" // never: the server's own
+	}
+	u.User = url.UserPassword(analystName, password)
+	return u.String()
 }
 
 // installPostgres installs the server programs where this process may.

@@ -36,6 +36,7 @@ var secrets = []secret{
 	{"CONSOLE_PASSWORD", func() string { return hexText(10) }},
 	{"CONSOLE_OPERATOR_PASSWORD", func() string { return hexText(10) }},
 	{"CONSOLE_VIEWER_PASSWORD", func() string { return hexText(10) }},
+	{"ANALYST_PASSWORD", func() string { return hexText(10) }},
 }
 
 // loadSecrets gives the generated secrets of this folder, and makes those that are not there yet.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -72,6 +73,10 @@ func (s *stack) runSteps(ctx context.Context) error {
 		if strings.HasPrefix(name, "KAFKA_") || strings.HasPrefix(name, "DATABASE_URL") {
 			reads = append(reads, name)
 		}
+	}
+	steps := steps
+	if s.postgres != nil { // in somebody else's database, who may log in is somebody else's to say
+		steps, reads = append(slices.Clone(steps), []string{"analysts", "add", analystName}), append(reads, "ANALYST_PASSWORD")
 	}
 	for _, args := range steps {
 		cmd := exec.CommandContext(ctx, filepath.Join(s.binaries, "orderctl"), args...)

@@ -111,8 +111,10 @@ func (s *stack) startBackends(ctx context.Context) (err error) {
 			return err
 		}
 		s.env["POSTGRES_ADDR"], s.env["DATABASE_URL"] = s.cfg.Postgres, s.postgres.URL(databaseName)
+		s.env["ANALYST_DATABASE_URL"] = analystURL(s.env["DATABASE_URL"], s.env.value("ANALYST_PASSWORD"))
 		s.console.say("local", "private PostgreSQL on %s", s.cfg.Postgres)
 	} else {
+		delete(s.env, "ANALYST_PASSWORD")
 		s.console.say("local", given, "DATABASE_URL")
 	}
 	return nil
@@ -189,7 +191,7 @@ func (s *stack) introduce(ctx context.Context) error {
 func published() []string {
 	names := []string{
 		"INGEST_ADDR", "CONSOLE_ADDR", "SANDBOX_ADDR", "REGISTRY_ADDR", "KAFKA_ADDR", "POSTGRES_ADDR", "OPS_ADDR",
-		"INGEST_URL", "CONSOLE_URL", "SANDBOX_URL", "KAFKA_BROKERS", "SCHEMA_REGISTRY_URL", "DATABASE_URL",
+		"INGEST_URL", "CONSOLE_URL", "SANDBOX_URL", "KAFKA_BROKERS", "SCHEMA_REGISTRY_URL", "DATABASE_URL", "ANALYST_DATABASE_URL",
 	}
 	for _, service := range services {
 		names = append(names, opsName(service))
@@ -214,7 +216,7 @@ func (s *stack) addresses() string {
 		{"partners", s.env["SANDBOX_URL"] + "  (stand-ins of OKKI and EZR; /_sandbox/orders shows what they took)"},
 		{"Kafka", s.env["KAFKA_BROKERS"]},
 		{"schemas", s.env.value("SCHEMA_REGISTRY_URL") + "  (the schema registry of orders.v1, as Confluent's)"},
-		{"PostgreSQL", s.cfg.Postgres + "  (psql \"$DATABASE_URL\" after `source .local/env`)"},
+		{"PostgreSQL", s.cfg.Postgres + "  (after `source .local/env`: psql \"$DATABASE_URL\"; analysts, who read the views only: psql \"$ANALYST_DATABASE_URL\")"},
 		{"health", "http://" + s.cfg.Ops + "/readyz and the next ports, one a service: " + serviceNames()},
 		{"settings", filepath.Join(stateDir, "env") + "  (source it: secrets, addresses; then e.g. bin/orderctl send FILE)"},
 		{"logs", filepath.Join(stateDir, "logs")},
