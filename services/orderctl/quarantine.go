@@ -1,25 +1,22 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
 
 	"orderflow/pkg/bus"
 	"orderflow/pkg/cause"
 	"orderflow/pkg/event"
+	"orderflow/pkg/quarantine"
 )
 
 type quarantineSettings struct {
@@ -29,9 +26,6 @@ type quarantineSettings struct {
 // quarantineWithin bounds a command: brokers that are away are an error, not a long wait.
 const quarantineWithin = 60 * time.Second
 
-// maxShown is how many bytes of a refused request are shown, masked.
-const maxShown = 4096
-
 func quarantineCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "quarantine", Short: "look at what was refused at the door"}
 	ls := &cobra.Command{
@@ -40,9 +34,7 @@ func quarantineCommand() *cobra.Command {
 	}
 	limit := ls.Flags().Int("limit", 50, "requests at most, of each partition")
 	ls.RunE = func(cmd *cobra.Command, _ []string) error {
-		found, err := refused(cmd.Context(), func(_ int32, start, end int64) (int64, int64) {
-			return max(start, end-int64(max(*limit, 1))), end
-		})
+		found, err := refused(cmd.Context(), quarantine.Newest(*limit))
 		if err != nil {
 			return err
 		}
@@ -58,9 +50,8 @@ func quarantineCommand() *cobra.Command {
 	return cmd
 }
 
-// refused reads records of the quarantine, the newest first: of each partition those that choose asks for, given what there
-// is, from one offset to before another.
-func refused(ctx context.Context, choose func(partition int32, start, end int64) (from, to int64)) ([]event.Message, error) {
+// refused gives the chosen requests, the newest first.
+func refused(ctx context.Context, choose quarantine.Choose) ([]event.Message, error) {
 	var cfg quarantineSettings
 	if err := load(&cfg); err != nil {
 		return nil, err
@@ -72,35 +63,9 @@ func refused(ctx context.Context, choose func(partition int32, start, end int64)
 		return nil, err
 	}
 	defer client.Close()
-	admin := kadm.NewClient(client)
-	first, errFirst := admin.ListStartOffsets(ctx, event.Quarantine)
-	end, errEnd := admin.ListEndOffsets(ctx, event.Quarantine)
-	if err := cmp.Or(errFirst, errEnd, first.Error(), end.Error()); err != nil {
-		return nil, fmt.Errorf("read the quarantine: %w", err)
-	}
-	from, left := map[int32]kgo.Offset{}, map[int32]int64{}
-	end.Each(func(o kadm.ListedOffset) {
-		start, _ := first.Lookup(o.Topic, o.Partition)
-		if first, to := choose(o.Partition, start.Offset, o.Offset); first < to {
-			from[o.Partition], left[o.Partition] = kgo.NewOffset().At(first), to
-		}
-	})
-	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{event.Quarantine: from})
 	var found []event.Message
-	for len(left) > 0 {
-		fetches := client.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			return nil, fmt.Errorf("read the quarantine: %w", err)
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			to, wanted := left[r.Partition]
-			if wanted && r.Offset < to {
-				found = append(found, bus.FromRecord(r))
-			}
-			if wanted && r.Offset >= to-1 {
-				delete(left, r.Partition)
-			}
-		})
+	if err := quarantine.Read(ctx, client, choose, func(m event.Message) { found = append(found, m) }); err != nil {
+		return nil, err
 	}
 	slices.SortStableFunc(found, func(a, b event.Message) int { return b.Timestamp.Compare(a.Timestamp) })
 	return found, nil
@@ -110,8 +75,8 @@ func printRefused(out io.Writer, found []event.Message) error {
 	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(t, "NUMBER\tREFUSED\tSOURCE\tCAUSE\tBYTES\tFROM")
 	for _, m := range found {
-		fmt.Fprintf(t, "%d/%d\t%s\t%s\t%s\t%s\t%s\n", m.Partition, m.Offset, stamp(m.Timestamp), m.Key, m.Header("quarantine-cause"),
-			m.Header("quarantine-length"), m.Header("quarantine-remote"))
+		fmt.Fprintf(t, "%d/%d\t%s\t%s\t%s\t%s\t%s\n", m.Partition, m.Offset, stamp(m.Timestamp), m.Key, m.Header(quarantine.HeaderCause),
+			m.Header(quarantine.HeaderLength), m.Header(quarantine.HeaderRemote))
 	}
 	return t.Flush()
 }
@@ -122,12 +87,7 @@ func showRefused(cmd *cobra.Command, number string) error {
 	if n, err := fmt.Sscanf(number, "%d/%d", &partition, &offset); n != 2 || err != nil {
 		return errors.New("not PARTITION/OFFSET: orderctl quarantine ls prints them")
 	}
-	found, err := refused(cmd.Context(), func(p int32, start, end int64) (int64, int64) {
-		if p != partition || offset < start || offset >= end {
-			return 0, 0
-		}
-		return offset, offset + 1
-	})
+	found, err := refused(cmd.Context(), quarantine.Only(partition, offset))
 	if err != nil {
 		return err
 	}
@@ -135,30 +95,20 @@ func showRefused(cmd *cobra.Command, number string) error {
 		return errors.New("there is no such request in the quarantine; its topic keeps them for a time only")
 	}
 	m, out := found[0], cmd.OutOrStdout()
-	fmt.Fprintf(out, "refused  %s, of %s, from %s\ncause    %s\n", stamp(m.Timestamp), m.Key, m.Header("quarantine-remote"), m.Header("quarantine-cause"))
-	if text, known := cause.Of(cause.English, m.Header("quarantine-cause")); known {
+	fmt.Fprintf(out, "refused  %s, of %s, from %s\ncause    %s\n", stamp(m.Timestamp), m.Key, m.Header(quarantine.HeaderRemote), m.Header(quarantine.HeaderCause))
+	if text, known := cause.Of(cause.English, m.Header(quarantine.HeaderCause)); known {
 		fmt.Fprintf(out, "         %s\nmeans    %s\nnext     %s\n", text.Happened, text.Means, text.Next)
 	}
 	fmt.Fprintf(out, "push id  %s\ntype     %s\nlength   %s\ndigest   %s\n\n%s\n", m.Header(event.HeaderPushID), m.Header(event.HeaderContentType),
-		m.Header("quarantine-length"), m.Header(event.HeaderDigest), shape(m.Value))
+		m.Header(quarantine.HeaderLength), m.Header(event.HeaderDigest), shape(m.Value))
 	return nil
 }
 
 // shape shows how bytes are built and nothing of what they say.
 func shape(content []byte) string {
-	shown := content[:min(len(content), maxShown)]
-	text := strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsDigit(r):
-			return '0'
-		case r == '\n' || r == ' ' || r < unicode.MaxASCII && unicode.IsPunct(r) || r < unicode.MaxASCII && unicode.IsSymbol(r):
-			return r
-		default:
-			return 'x'
-		}
-	}, string(shown))
-	if len(shown) < len(content) {
-		text += fmt.Sprintf("\n(and %d bytes more)", len(content)-len(shown))
+	text, more := quarantine.Shape(content)
+	if more > 0 {
+		text += fmt.Sprintf("\n(and %d bytes more)", more)
 	}
 	return text
 }
