@@ -32,10 +32,11 @@ type flow struct {
 	settings bus.Settings
 	log      *zap.Logger
 
-	mu   sync.Mutex
-	at   time.Time
-	last *flowView
-	err  error
+	mu      sync.Mutex
+	at      time.Time
+	last    *flowView
+	err     error
+	samples samples
 }
 
 // flowView is the flow of orders at one moment.
@@ -48,6 +49,7 @@ type flowView struct {
 type pushedOrders struct {
 	Source order.Source
 	Count  int64
+	Rate   speed
 }
 
 // station is what waits before one service.
@@ -55,6 +57,7 @@ type station struct {
 	Service string
 	Workers int       // members of its consumer group
 	Lag     int64     // offsets between what it has finished and what there is; some may be no records
+	Rate    speed     // of what it finished; a transaction's mark counts as a record
 	Oldest  time.Time // when the oldest unfinished record was written; zero: none, or not known
 }
 
@@ -109,8 +112,14 @@ func (f *flow) read(ctx context.Context) (*flowView, error) {
 		return nil, err
 	}
 	v := &flowView{Stations: map[string]station{}}
+	now := sample{at: time.Now(), offsets: map[string]int64{}}
 	for i, topic := range received {
 		p := pushedOrders{Source: order.Sources[i]}
+		ends.Each(func(end kadm.ListedOffset) {
+			if end.Topic == topic {
+				now.offsets[topic] += end.Offset
+			}
+		})
 		hour.Each(func(first kadm.ListedOffset) {
 			if end, ok := ends.Lookup(topic, first.Partition); ok && first.Topic == topic {
 				p.Count += max(0, end.Offset-first.Offset)
@@ -118,10 +127,18 @@ func (f *flow) read(ctx context.Context) (*flowView, error) {
 		})
 		v.Pushed = append(v.Pushed, p)
 	}
+	for _, service := range services {
+		now.offsets[service] = 0
+		commits[service].Fetched.Each(func(commit kadm.OffsetResponse) { now.offsets[service] += max(0, commit.At) })
+	}
+	f.samples.add(now)
+	for i, topic := range received {
+		v.Pushed[i].Rate = f.samples.rate(topic)
+	}
 	var reading sync.WaitGroup
 	var mu sync.Mutex
 	for _, service := range services {
-		s := station{Service: service, Workers: len(groups[service].Members)}
+		s := station{Service: service, Workers: len(groups[service].Members), Rate: f.samples.rate(service)}
 		ahead := waitingOf(service, starts, ends, commits[service].Fetched)
 		reading.Go(func() {
 			f.oldest(ctx, &s, ahead)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
@@ -50,7 +51,8 @@ func run(ctx context.Context, p *boot.Process, cfg settings) error {
 func serveConsole(ctx context.Context, p *boot.Process, cfg settings, listener net.Listener) error {
 	users, errUsers := parseUsers(cfg.Console.Users)
 	keys, errKeys := receipt.ParseKeys(cfg.Receipt.Keys)
-	if err := errors.Join(errUsers, errKeys); err != nil {
+	targets, errTargets := parseTargets(cfg.Console.WorkerOps)
+	if err := errors.Join(errUsers, errKeys, errTargets); err != nil {
 		return err
 	}
 	if len(users) == 0 {
@@ -74,7 +76,8 @@ func serveConsole(ctx context.Context, p *boot.Process, cfg settings, listener n
 	if err != nil {
 		return err
 	}
-	seen, err := newPages(cfg.Console.origins(), newFlow(client, cfg.Bus, p.Log))
+	scraper := newScraper(targets)
+	seen, err := newPages(cfg.Console.origins(), newFlow(client, cfg.Bus, p.Log), scraper)
 	if err != nil {
 		return err
 	}
@@ -84,17 +87,15 @@ func serveConsole(ctx context.Context, p *boot.Process, cfg settings, listener n
 		log: p.Log, health: p.Health, metrics: newMetrics(p.Metrics), door: door, db: db, writer: store.NewWriter(db, personal),
 		personal: personal, rehearser: rehearser,
 		receipts: &receipts{keys: keys, db: db, records: newRecords(client, cfg.Bus, p.Log)}, strangers: ratelimit.New[netip.Addr](receiptRate, receiptBurst), wake: jobs.look,
-		pages:        seen,
+		refused: newRefused(cfg.Bus, p.Log), pages: seen,
 		approvalSize: cfg.Console.ApprovalSize, replayMaxTimes: cfg.Console.ReplayMaxTimes,
 	}
 	go watch(ctx, p.Health, db, client)
 	ctx, stop := context.WithCancel(ctx)
-	running := make(chan struct{})
-	go func() {
-		defer close(running)
-		jobs.run(ctx)
-	}()
-	defer func() { stop(); <-running }() // before the database is closed under it
+	var running sync.WaitGroup
+	running.Go(func() { jobs.run(ctx) })
+	running.Go(func() { scraper.run(ctx) })
+	defer func() { stop(); running.Wait() }() // before the database is closed under them
 	p.Log.Info("serving the console", zap.Stringer("addr", listener.Addr()), zap.Int("users", len(users)))
 	return c.serve(ctx, listener, cfg.Console.origins())
 }

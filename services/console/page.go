@@ -2,9 +2,9 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -12,8 +12,6 @@ import (
 	"strings"
 
 	"go.uber.org/zap"
-
-	"orderflow/pkg/store"
 )
 
 //go:embed pages/*.html
@@ -24,11 +22,12 @@ type pages struct {
 	sessions  *sessions
 	origins   []string // trusted ones, as in CONSOLE_ORIGINS
 	flow      *flow
+	scraper   *scraper
 	templates map[language]map[string]*template.Template
 }
 
-func newPages(origins []string, flow *flow) (*pages, error) {
-	p := &pages{sessions: newSessions(), origins: origins, flow: flow, templates: map[language]map[string]*template.Template{}}
+func newPages(origins []string, flow *flow, scraper *scraper) (*pages, error) {
+	p := &pages{sessions: newSessions(), origins: origins, flow: flow, scraper: scraper, templates: map[language]map[string]*template.Template{}}
 	names, err := pageFiles.ReadDir("pages")
 	if err != nil {
 		return nil, fmt.Errorf("read the pages: %w", err)
@@ -59,6 +58,7 @@ type screen struct {
 	data     any
 	to       string
 	live     bool // asks for itself again while something is under way
+	status   int  // 0: 200
 }
 
 // view is what the layout knows of every page.
@@ -120,10 +120,9 @@ func (c *console) page(needed role, show pageFunc) http.Handler {
 }
 
 func (c *console) show(w http.ResponseWriter, r *http.Request, by user, s screen, err error) {
-	status := http.StatusOK
 	if err != nil {
 		f := c.failureOf(r, err)
-		status, s = f.status, screen{template: "failure", data: f}
+		s = screen{template: "failure", data: f, status: f.status}
 	}
 	if s.to != "" {
 		http.Redirect(w, r, s.to, http.StatusSeeOther)
@@ -133,30 +132,7 @@ func (c *console) show(w http.ResponseWriter, r *http.Request, by user, s screen
 	if r.Method == http.MethodGet {
 		v.Here = r.URL.RequestURI()
 	}
-	c.render(w, r, status, v)
-}
-
-// failureOf makes an error one that people may see. What is no failure of theirs is told in the log.
-func (c *console) failureOf(r *http.Request, err error) *failureView {
-	f, ok := errors.AsType[*failure](err)
-	switch {
-	case ok:
-	case errors.Is(err, store.ErrNotFound):
-		f = errNotFound
-	default:
-		f = errAway
-		if r.Context().Err() == nil || errors.Is(r.Context().Err(), context.DeadlineExceeded) {
-			c.log.Warn("page not shown", zap.String("address", r.Pattern), zap.String("cause", store.Describe(err)))
-		}
-	}
-	return &failureView{f.status, f.code, f.message}
-}
-
-// failureView is an error as a page shows it.
-type failureView struct {
-	status  int
-	Code    string
-	Message string
+	c.render(w, r, cmp.Or(s.status, http.StatusOK), v)
 }
 
 // pagePolicy allows the page's own files, and nothing that stands in the page itself.

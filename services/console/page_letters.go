@@ -62,16 +62,21 @@ func address(path string, query url.Values) string {
 type lettersView struct {
 	listView[letterAnswer]
 	Filter filterForm
+	Fault  *failureView // what is wrong with the form
 }
 
 func (c *console) lettersPage(r *http.Request, by user) (screen, error) {
 	answer, err := c.listLetters(r, by)
+	if fault, again := c.rejected(r, err); again {
+		v := lettersView{Filter: newFilterForm(r.URL.Query()), Fault: fault}
+		return screen{template: "letters", data: v, status: fault.status}, nil
+	}
 	if err != nil {
 		return screen{}, err
 	}
 	letters, _ := answer.(page[letterAnswer])
 	list := listView[letterAnswer]{letters.Items, nextURL(r, letters.Next)}
-	return screen{template: "letters", data: lettersView{list, newFilterForm(r.URL.Query())}}, nil
+	return screen{template: "letters", data: lettersView{list, newFilterForm(r.URL.Query()), nil}}, nil
 }
 
 // groupView is a group with the addresses of its letters, and of their replay.
@@ -107,8 +112,12 @@ func (c *console) groups(r *http.Request, by user) (views []groupView, letters i
 	return views, letters, nil
 }
 
-// letterView is a letter as its page shows it.
-type letterView struct{ *wholeLetter }
+// letterView is a letter as its page shows it, with the form to give it up.
+type letterView struct {
+	*wholeLetter
+	Reason string       // as typed
+	Fault  *failureView // what is wrong with it
+}
 
 // Live tells whether the letter may be replayed or discarded.
 func (l letterView) Live() bool { return l.State.Live() }
@@ -131,15 +140,23 @@ func (c *console) letterPage(r *http.Request, by user) (screen, error) {
 		return screen{}, err
 	}
 	letter, _ := answer.(*wholeLetter)
-	return screen{template: "letter", data: letterView{letter}}, nil
+	return screen{template: "letter", data: letterView{wholeLetter: letter}}, nil
 }
 
 func (c *console) discardPage(r *http.Request, by user) (screen, error) {
-	asked, err := askAs(r, map[string]any{"reason": r.PostFormValue("reason")})
-	if err != nil {
-		return screen{}, err
+	reason := r.PostFormValue("reason")
+	asked, err := askAs(r, map[string]any{"reason": reason})
+	if err == nil {
+		_, err = c.discardLetter(asked, by)
 	}
-	_, err = c.discardLetter(asked, by)
+	if fault, again := c.rejected(r, err); again {
+		s, err := c.letterPage(r, by)
+		if v, ok := s.data.(letterView); ok {
+			v.Reason, v.Fault = reason, fault
+			s.data, s.status = v, fault.status
+		}
+		return s, err
+	}
 	return screen{to: "/letters/" + r.PathValue("id")}, err
 }
 

@@ -11,6 +11,7 @@ import (
 // loginView is the login page after an attempt, or before the first.
 type loginView struct {
 	Next  string
+	Name  string // as typed
 	Fault string // the key of a text
 }
 
@@ -32,7 +33,7 @@ func (c *console) enter(w http.ResponseWriter, r *http.Request) {
 			status, fault = http.StatusServiceUnavailable, "login.busy"
 		}
 		here := "/login?next=" + url.QueryEscape(next)
-		c.render(w, r, status, view{Page: "login", Language: languageOf(r), Here: here, Data: loginView{next, fault}})
+		c.render(w, r, status, view{Page: "login", Language: languageOf(r), Here: here, Data: loginView{next, r.PostFormValue("name"), fault}})
 		return
 	}
 	c.pages.sessions.end(r)

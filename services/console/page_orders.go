@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"orderflow/pkg/receipt"
@@ -80,6 +81,21 @@ func (c *console) auditPage(r *http.Request, by user) (screen, error) {
 	}
 	entries, _ := answer.(page[auditAnswer])
 	return screen{template: "audit", data: listView[auditAnswer]{entries.Items, nextURL(r, entries.Next)}}, nil
+}
+
+// Letter is the number of the letter that a line is about; 0 where it is about something else.
+func (a auditAnswer) Letter() int64 { return numberAfter(a.Object, "letter ") }
+
+// Job is the number of the replay that a line is about; 0 where it is about something else.
+func (a auditAnswer) Job() int64 { return numberAfter(a.Object, "replay ") }
+
+func numberAfter(text, words string) int64 {
+	digits, _ := strings.CutPrefix(text, words)
+	number, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || digits == text || number < 1 {
+		return 0
+	}
+	return number
 }
 
 // listView is one part of a list; Next is the address of the one after it.

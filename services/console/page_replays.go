@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -29,10 +28,12 @@ type newJobView struct {
 	Letters int
 	Groups  []groupView
 	Back    string // the list of the letters
-	Usual   int    // rate
 	Approve bool   // so many that a second person has to look
 	Size    int
 	Times   int
+	Rate    string // as typed
+	Reason  string
+	Fault   *failureView // what is wrong with the form
 }
 
 // filterRow is one field of a filter.
@@ -48,8 +49,8 @@ func (c *console) newJobPage(r *http.Request, by user) (screen, error) {
 	}
 	values := newFilterForm(r.URL.Query()).Values
 	return screen{template: "replay_new", data: newJobView{
-		Filter: filterRows(values), Letters: letters, Groups: groups, Back: address("/letters", values), Usual: usualRate,
-		Approve: letters > c.approvalSize, Size: c.approvalSize, Times: c.replayMaxTimes,
+		Filter: filterRows(values), Letters: letters, Groups: groups, Back: address("/letters", values),
+		Approve: letters > c.approvalSize, Size: c.approvalSize, Times: c.replayMaxTimes, Rate: strconv.Itoa(usualRate),
 	}}, nil
 }
 
@@ -67,26 +68,42 @@ func (c *console) createJobPage(r *http.Request, by user) (screen, error) {
 	if err := r.ParseForm(); err != nil {
 		return screen{}, badRequest("bad_body", "the form cannot be read, or is over 64 KiB")
 	}
-	rate, err := strconv.Atoi(strings.TrimSpace(r.PostForm.Get("rate")))
-	if err != nil {
-		return screen{}, badRequest("bad_parameter", "rate: not a whole number")
-	}
 	filter := maps.Clone(r.PostForm)
 	for _, name := range []string{"rate", "reason", "dry_run"} {
 		delete(filter, name)
+	}
+	answer, err := c.createJobOf(r, by, filter)
+	if fault, again := c.rejected(r, err); again {
+		asked := r.Clone(r.Context())
+		asked.URL.RawQuery = filter.Encode()
+		s, errAgain := c.newJobPage(asked, by)
+		v, ok := s.data.(newJobView)
+		if !ok || errAgain != nil { // the filter itself is wrong, which nobody typed
+			return screen{}, err
+		}
+		v.Rate, v.Reason, v.Fault = r.PostForm.Get("rate"), r.PostForm.Get("reason"), fault
+		s.data, s.status = v, fault.status
+		return s, nil
+	}
+	if err != nil {
+		return screen{}, err
+	}
+	job, _ := answer.(jobAnswer)
+	return screen{to: jobPath(job.ID)}, nil
+}
+
+func (c *console) createJobOf(r *http.Request, by user, filter url.Values) (any, error) {
+	rate, err := strconv.Atoi(strings.TrimSpace(r.PostForm.Get("rate")))
+	if err != nil {
+		return nil, badRequest("bad_parameter", "rate: not a whole number")
 	}
 	asked, err := askAs(r, map[string]any{
 		"filter": filter, "rate": rate, "reason": r.PostForm.Get("reason"), "dry_run": r.PostForm.Get("dry_run") == "yes",
 	})
 	if err != nil {
-		return screen{}, err
+		return nil, err
 	}
-	answer, err := c.createJob(asked, by)
-	if err != nil {
-		return screen{}, err
-	}
-	job, _ := answer.(jobAnswer)
-	return screen{to: fmt.Sprint("/replays/", job.ID)}, nil
+	return c.createJob(asked, by)
 }
 
 // jobView is a job as its page shows it, with what may be done about it now.
@@ -95,6 +112,8 @@ type jobView struct {
 	FilterRows []filterRow
 	Repeat     string // where the letters of a dry run are replayed
 	Own        bool   // made by who looks
+	Typed      string // as the reason to cancel it
+	Fault      *failureView
 }
 
 func jobViewOf(j jobAnswer, by user) jobView {
@@ -112,6 +131,14 @@ func jobViewOf(j jobAnswer, by user) jobView {
 // Finished is how many letters have their result.
 func (j jobAnswer) Finished() int {
 	return j.WouldPass + j.WouldFail + j.Fixed + j.FailedAgain + j.Superseded + j.Skipped
+}
+
+// Tenths is how far the job is, in steps that are worth saying aloud.
+func (j jobAnswer) Tenths() string {
+	if j.Selected == 0 {
+		return "100%"
+	}
+	return strconv.Itoa(j.Finished()*10/j.Selected*10) + "%"
 }
 
 // Over tells whether nothing will change any more.
@@ -193,11 +220,19 @@ func (c *console) itemsPage(r *http.Request, by user) (screen, error) {
 func (c *console) moveJobPage(move func(ctx context.Context, id int64, by, reason string) (store.ReplayJob, error)) pageFunc {
 	decide := c.moveJob(move)
 	return func(r *http.Request, by user) (screen, error) {
-		asked, err := askAs(r, map[string]any{"reason": r.PostFormValue("reason")})
-		if err != nil {
-			return screen{}, err
+		reason := r.PostFormValue("reason")
+		asked, err := askAs(r, map[string]any{"reason": reason})
+		if err == nil {
+			_, err = decide(asked, by)
 		}
-		_, err = decide(asked, by)
+		if fault, again := c.rejected(r, err); again {
+			s, err := c.jobPage(r, by)
+			if v, ok := s.data.(jobView); ok {
+				v.Typed, v.Fault = reason, fault
+				s.data, s.status, s.live = v, fault.status, false // at this address nothing can be asked for again
+			}
+			return s, err
+		}
 		return screen{to: "/replays/" + r.PathValue("id")}, err
 	}
 }

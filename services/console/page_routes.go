@@ -32,5 +32,7 @@ func (c *console) pageRoutes(mux *http.ServeMux) {
 
 	mux.Handle("GET /balance", c.page(viewer, c.balancePage))
 	mux.Handle("GET /balance/hour", c.page(viewer, c.hourPage))
+	mux.Handle("GET /quarantine", c.page(viewer, c.quarantinePage))
+	mux.Handle("GET /quarantine/{partition}/{offset}", c.page(viewer, c.refusedPage))
 	mux.Handle("GET /audit", c.page(viewer, c.auditPage))
 }

@@ -171,7 +171,7 @@ func TestOrdersOnPages(t *testing.T) {
 	receipt, _ := d.push(order.ICBU, "icbu:R1")
 	b.led(b.get("/search?number="+receipt), "/pushes/"+receipt).shows(t, "icbu:R1", "received", `hx-trigger="every 3s"`)
 	overview := b.get("/")
-	overview.shows(t, "validate: checks", "no worker is running", "No open letters", "ICBU (Alibaba)</dt><dd>1<", "oldest:")
+	overview.shows(t, `validate</span> checks`, "is not running", "<dt>Open letters</dt><dd>0<", "ICBU (Alibaba)</dt><dd>1<", "<dt>Oldest</dt><dd><time", "set WORKER_OPS")
 	if got := b.get("/orders/" + "x%00"); got.status != http.StatusNotFound {
 		t.Errorf("an odd key: %d", got.status)
 	}
@@ -182,7 +182,7 @@ func TestLettersOnPages(t *testing.T) {
 	parked(d, 60)
 	d.apply(letterFact("icbu:P1", 99, "too_long", "/amount"))
 	b := d.browse("olga")
-	b.get("/").shows(t, "Open letters: 61", `href="/letters?service=validate"`)
+	b.get("/").shows(t, "61 open dead letters", `href="/letters?service=validate"`)
 	b.get("/letters/groups").shows(t, "/Dtls/*/Amount", `href="/letters?code=bad_amount&amp;path=%2FDtls%2F%2A%2FAmount&amp;service=validate"`, "too_long")
 	list := b.get("/letters?service=&code=bad_amount&q=mall&state=open&state=fixed")
 	list.shows(t, "mall:S1:59", `value="bad_amount"`, "cursor=", `href="/replays/new?code=bad_amount&amp;q=mall&amp;state=open&amp;state=fixed"`)
@@ -213,7 +213,7 @@ func TestLettersOnPages(t *testing.T) {
 	if got := v.post("/letters/1/discard", url.Values{"reason": {"x"}}); got.status != http.StatusForbidden || !strings.Contains(got.body, "written to the audit") {
 		t.Errorf("by a viewer: %d %s", got.status, got.body)
 	}
-	v.get("/audit").shows(t, "POST /letters/1/discard", "needs operator, is viewer", "letter 61")
+	v.get("/audit").shows(t, "POST /letters/1/discard", "needs operator, is viewer", `<a href="/letters/61">Letter 61</a>`)
 }
 
 func TestReplaysOnPages(t *testing.T) {

@@ -93,10 +93,13 @@ func functions(l language) template.FuncMap {
 		"clock":     func(at time.Time) string { return at.UTC().Format("15:04") },
 		"instant":   func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
 		"ago":       func(at time.Time) string { return longAgo(l, time.Since(at)) },
-		"number":    func(n any) string { return grouped(fmt.Sprint(n)) },
+		"number":    number,
 		"orderPath": orderPath,
+		"jobPath":   jobPath,
+		"sentences": func(message string) []string { return sentences(l, message) },
+		"speed":     func(s speed) string { return perSecond(l, s) },
 		"cause":     func(code string) *cause.Text { return explain(l, code) },
-		"language":  func(other language) string { return texts[other]["language.own"] },
+		"language":  func(other language, part string) string { return texts[other]["language."+part] },
 	}
 }
 
@@ -125,6 +128,31 @@ func longAgo(l language, d time.Duration) string {
 	}
 }
 
+// perSecond says a speed with as many digits as tell something.
+func perSecond(l language, s speed) string {
+	switch {
+	case !s.Known:
+		return texts[l]["flow.measuring"]
+	case s.Second > 0 && s.Second < 0.05:
+		return fmt.Sprintf(texts[l]["flow.speed"], "<0.1")
+	case s.Second < 9.95 && s.Second != 0:
+		return fmt.Sprintf(texts[l]["flow.speed"], strconv.FormatFloat(s.Second, 'f', 1, 64))
+	default:
+		return fmt.Sprintf(texts[l]["flow.speed"], grouped(strconv.FormatFloat(s.Second, 'f', 0, 64)))
+	}
+}
+
+// number writes a whole number as people read it; "" for one that is not known.
+func number(n any) string {
+	if known, ok := n.(*int64); ok {
+		if known == nil {
+			return ""
+		}
+		n = *known
+	}
+	return grouped(fmt.Sprint(n))
+}
+
 // grouped puts a comma between thousands.
 func grouped(digits string) string {
 	if n, err := strconv.ParseInt(digits, 10, 64); err != nil || n < 0 {
@@ -138,6 +166,9 @@ func grouped(digits string) string {
 
 // orderPath is an order's address. A key has escapes of its own, which must come back as they are.
 func orderPath(key order.Key) string { return "/orders/" + url.PathEscape(string(key)) }
+
+// jobPath is a replay job's address.
+func jobPath(id int64) string { return "/replays/" + strconv.FormatInt(id, 10) }
 
 // marks stand beside a state's name for those who do not see its colour.
 var marks = map[string]string{"good": "✓", "busy": "…", "warn": "!", "bad": "✕", "quiet": "–"}

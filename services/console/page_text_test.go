@@ -56,7 +56,7 @@ func TestTextsAreTheSameInBothLanguages(t *testing.T) {
 
 // Every key that is used exists, and every text is used.
 func TestTextsOfPages(t *testing.T) {
-	used := map[string]bool{"language.own": true}
+	used := map[string]bool{"language.own": true, "flow.speed": true, "flow.measuring": true}
 	direct := regexp.MustCompile(`\bt "([^"]+)"`)
 	for name, source := range pageSources(t) {
 		for _, key := range direct.FindAllStringSubmatch(source, -1) {
@@ -76,7 +76,7 @@ func TestTextsOfPages(t *testing.T) {
 	}
 	for key := range texts[english] {
 		kind, _, _ := strings.Cut(key, ".")
-		if !used[key] && !slices.Contains([]string{"ago", "change", "decides", "login", "failure"}, kind) {
+		if !used[key] && !slices.Contains([]string{"ago", "change", "decides", "login", "failure", "fault", "field"}, kind) {
 			t.Errorf("%s is not used", key)
 		}
 	}
@@ -92,7 +92,10 @@ func labelled() map[string][]string {
 	}
 	kinds := map[string][]string{
 		"role":    slices.Collect(maps.Keys(roles)),
-		"service": append(workers(), "ingest", "console"),
+		"does":    append(workers(), "ingest"),
+		"health":  strs(healthUnasked, healthReady, healthRed, healthSilent),
+		"breaker": {"open", "closed"},
+		"urgency": {"bad", "warn"},
 		"filter":  slices.Collect(maps.Keys(filterFields)),
 		"step": strs(store.StepReceived, store.StepValidated, store.StepRefused, store.StepClaimed, store.StepAttempt, store.StepDelivered,
 			store.StepPersisted, store.StepSuperseded, store.StepDuplicate, store.StepDeadLettered, store.StepReplayed, store.StepDiscarded),
@@ -100,7 +103,11 @@ func labelled() map[string][]string {
 			store.StateSuperseded, store.StateParked, store.StateDiscarded, store.JobPlanned, store.JobWaitingApproval, store.JobRunning,
 			store.JobPaused, store.JobStopped, store.JobCancelled, store.JobDone),
 		"action":  {"replay", "dry run", "approve", "pause", "resume", "cancel", "stop", "discard", "refused"},
-		"failure": {errNotFound.code, errAway.code, errInternal.code, errSettled.code, forbidden(viewer).code},
+		"failure": {errNotFound.code, errAway.code, errInternal.code, errSettled.code, forbidden(viewer).code, errMethod.code, errOrigin.code},
+	}
+	for _, trouble := range troubles {
+		kinds["wrong"] = append(kinds["wrong"], string(trouble))
+		kinds["do"] = append(kinds["do"], string(trouble))
 	}
 	for _, f := range (boardHour{}).Figures() {
 		kinds["figure"] = append(kinds["figure"], f.Name)

@@ -54,6 +54,8 @@ func (c *console) routes() *http.ServeMux {
 	mux.Handle("POST /api/replays/{id}/cancel", c.api(operator, c.moveJob(c.db.CancelReplay)))
 	mux.Handle("POST /api/orders/{order_key}/payload", c.api(approver, c.readOrderPayload))
 	mux.Handle("POST /api/dead-letters/{id}/payload", c.api(approver, c.readLetterPayload))
+	mux.Handle("GET /api/quarantine", c.api(viewer, c.listRefused))
+	mux.Handle("GET /api/quarantine/{partition}/{offset}", c.api(viewer, c.getRefused))
 	mux.Handle("GET /api/audit", c.api(viewer, c.listAudit))
 	mux.Handle("GET /api/balance", c.api(viewer, c.listBalance))
 	return mux

@@ -39,6 +39,7 @@ type console struct {
 	personal  *privacy.Keys
 	rehearser *rehearser
 	receipts  *receipts
+	refused   *refused
 	strangers *ratelimit.Buckets[netip.Addr] // of receipts without a login
 	wake      func()                         // makes the runner look for jobs at once
 	pages     *pages
@@ -64,21 +65,21 @@ func (c *console) handler(origins []string) (http.Handler, error) {
 			if recover() != nil { // its text may quote anything
 				c.log.Error("panic in a handler", zap.String("address", r.Pattern), zap.Stack("stack"))
 				if !seen.wrote {
-					c.fail(seen, r, errInternal)
+					c.mishap(seen, r, errInternal)
 				}
 			}
 			c.seen(r, seen, time.Since(began))
 		}()
 		r.Body = http.MaxBytesReader(seen, r.Body, maxBody)
 		if origin.Check(r) != nil {
-			c.fail(seen, r, errOrigin)
+			c.mishap(seen, r, errOrigin)
 			return
 		}
 		c.find(mux, seen, r)
 	}), nil
 }
 
-// find answers by the address. What the mux says about addresses and methods that do not exist becomes our JSON.
+// find answers by the address. What the mux says about addresses and methods that do not exist becomes our own answer.
 func (c *console) find(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
 	none, pattern := mux.Handler(r)
 	if pattern != "" {
@@ -88,11 +89,11 @@ func (c *console) find(mux *http.ServeMux, w http.ResponseWriter, r *http.Reques
 	verdict := &watched{ResponseWriter: discard{http.Header{}}}
 	none.ServeHTTP(verdict, r)
 	if verdict.status != http.StatusMethodNotAllowed {
-		c.fail(w, r, errNotFound)
+		c.mishap(w, r, errNotFound)
 		return
 	}
 	w.Header().Set("Allow", verdict.Header().Get("Allow"))
-	c.fail(w, r, errMethod)
+	c.mishap(w, r, errMethod)
 }
 
 // secure sets the headers of every answer. Nothing may be embedded, run or kept; pages that need more say so themselves.

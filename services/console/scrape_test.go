@@ -1,0 +1,152 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"orderflow/pkg/boot"
+	"orderflow/pkg/bustest"
+)
+
+// ops is the ops address of a worker, with the gauges of pkg/worker.
+type ops struct {
+	address string
+	health  *boot.Health
+	breaker *prometheus.GaugeVec
+	held    *prometheus.GaugeVec
+}
+
+func newOps(t testing.TB, service string) *ops {
+	registry := prometheus.NewRegistry()
+	o := &ops{
+		health:  boot.NewHealth(),
+		breaker: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: gaugeBreaker, Help: "x"}, []string{"service"}),
+		held:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: gaugeHeld, Help: "x"}, []string{"service", "source"}),
+	}
+	o.health.Set("group", nil)
+	if service != "ingest" {
+		registry.MustRegister(o.breaker, o.held)
+		o.breaker.WithLabelValues(service).Set(0)
+		o.held.WithLabelValues(service, "mall").Set(0)
+		o.held.WithLabelValues("another", "icbu").Set(1)
+		o.breaker.WithLabelValues("another").Set(1)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /readyz", o.health.ServeReadyz)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	o.address = server.Listener.Addr().String()
+	return o
+}
+
+func (o *ops) red(condition, text string) { o.health.Set(condition, errors.New(text)) }
+
+func TestScrape(t *testing.T) {
+	good, red, fresh := newOps(t, "okkisync"), newOps(t, "mallupload"), newOps(t, "ingest")
+	red.red("dead letter guard, mall", "mall is held: mend it")
+	red.red("group", strings.Repeat("x", 2*maxReason))
+	red.held.WithLabelValues("mallupload", "mall").Set(1)
+	red.breaker.WithLabelValues("mallupload").Set(1)
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = closed.Close()
+	served := func(handler http.HandlerFunc) string {
+		server := httptest.NewServer(handler)
+		t.Cleanup(server.Close)
+		return server.URL
+	}
+	held := make(chan struct{})
+	ready := `{"status":"ready"}`
+	targets, err := parseTargets(fmt.Sprintf("okkisync=http://%s, mallupload=http://%s/ ,ingest=http://%s,validate=http://%s,persist=%s,persist=%s,persist=%s,persist=%s,persist=%s",
+		good.address, red.address, fresh.address, closed.Addr(),
+		served(func(http.ResponseWriter, *http.Request) { <-held }),                                           // hangs
+		served(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>a login page")) }), // somebody else
+		served(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://"+good.address+r.URL.Path, 302)
+		}), // leads elsewhere
+		served(func(w http.ResponseWriter, r *http.Request) { // floods
+			_, _ = w.Write([]byte(ready))
+			for n := 0; n < 2*maxMetrics && r.Context().Err() == nil; n += 1 << 16 {
+				_, _ = w.Write(make([]byte, 1<<16))
+			}
+		}),
+		served(func(w http.ResponseWriter, r *http.Request) { // is ready, with metrics that are none
+			if _, _ = w.Write([]byte(ready)); r.URL.Path == "/metrics" {
+				_, _ = w.Write([]byte("{{{\n"))
+			}
+		})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { close(held) }) // before the servers are closed
+	s := newScraper(targets)
+	if first := s.of("okkisync"); len(first) != 1 || first[0].Health != healthUnasked || first[0].Address != good.address {
+		t.Errorf("before the first question %+v", first)
+	}
+	began := time.Now()
+	s.round(t.Context())
+	if took := time.Since(began); took > scrapeWithin+bustest.Patience/2 {
+		t.Errorf("a round took %s", took)
+	}
+	if got := s.of("okkisync")[0]; got.Health != healthReady || got.Breaker == nil || *got.Breaker || len(got.Held) != 0 || !got.Guarded || got.Since.IsZero() {
+		t.Errorf("a good worker %+v", got)
+	}
+	if got := s.of("ingest")[0]; got.Health != healthReady || got.Breaker != nil || got.Guarded {
+		t.Errorf("ingest %+v", got)
+	}
+	if got := s.of("validate")[0]; got.Health != healthSilent || len(got.Reasons) != 0 {
+		t.Errorf("nobody there %+v", got)
+	}
+	for n, want := range []health{healthSilent, healthSilent, healthSilent, healthSilent, healthReady} {
+		if got := s.of("persist")[n]; got.Health != want || got.Breaker != nil || got.Guarded {
+			t.Errorf("persist %d: %+v, want %s", n, got, want)
+		}
+	}
+	first := s.of("mallupload")[0]
+	if first.Health != healthRed || !*first.Breaker || strings.Join(first.Held, " ") != "mall" || len(first.Reasons) != 2 ||
+		first.Reasons[0] != (reason{"dead letter guard, mall", "mall is held: mend it"}) || len(first.Reasons[1].Text) > maxReason+len("…") {
+		t.Errorf("a red worker %+v", first)
+	}
+
+	// Since when it is so is kept while it is so, and begins anew with a change.
+	s.round(t.Context())
+	if again := s.of("mallupload")[0]; again.Since != first.Since || again.BreakerSince != first.BreakerSince || again.BreakerSince.IsZero() {
+		t.Errorf("still red %+v, was %+v", again, first)
+	}
+	red.health.Set("group", nil)
+	red.health.Set("dead letter guard, mall", nil)
+	red.breaker.WithLabelValues("mallupload").Set(0)
+	s.round(t.Context())
+	if now := s.of("mallupload")[0]; now.Health != healthReady || !now.Since.After(first.Since) || *now.Breaker || !now.BreakerSince.IsZero() {
+		t.Errorf("ready again %+v", now)
+	}
+}
+
+func TestWorkerOpsSetting(t *testing.T) {
+	for text, want := range map[string]int{"": 0, "okkisync=http://a:1": 1, "okkisync=http://a:1,okkisync=https://b,ingest=http://[::1]:9": 3} {
+		if targets, err := parseTargets(text); err != nil || len(targets) != want {
+			t.Errorf("%s: %v %v", text, targets, err)
+		}
+	}
+	for _, text := range []string{
+		"http://a:1", "okkisync", "okkisync=", "okkisync=a:1", "okkisync=ftp://a", "okkisync=http://user:secret@a", "okkisync=http://a/path", "okkisync=http://a?x=1",
+		"okkisync=http:///", "console=http://a",
+	} {
+		_, err := parseTargets("ingest=http://a:1," + text)
+		if err == nil || !strings.Contains(err.Error(), "entry 2") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
