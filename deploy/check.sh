@@ -19,7 +19,7 @@ check_modules() {
   return $bad
 }
 
-check_vet() { go vet work && go vet -tags e2e ./services/e2e/... ./pkg/registryserver/... && go vet -tags synctests ./pkg/worker/...; }
+check_vet() { go vet work && go vet -tags e2e ./services/e2e/... ./services/console/... ./pkg/registryserver/... && go vet -tags synctests ./pkg/worker/...; }
 
 check_tidy() {
   local m bad=0

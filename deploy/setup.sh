@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes a bare machine fit for `make test`: what is missing is installed where that is allowed, else named.
 #   setup.sh go     a Go that can read go.work
-#   setup.sh all    and: a C compiler (-race needs cgo), PostgreSQL, Java, Maven, kcat, Python with the packages of
+#   setup.sh all    and: a C compiler (-race needs cgo), PostgreSQL, Chromium, Java, Maven, kcat, Python with the packages of
 #                   deploy/python/requirements.txt, a real Kafka and a real schema registry
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,6 +24,8 @@ has_postgres() {
     { command -v pg_config >/dev/null && [ -x "$(pg_config --bindir)/initdb" ]; }
 }
 
+has_chromium() { command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
+
 java_version() { java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -1; }
 
 command -v go >/dev/null || { echo "setup: Go is missing: https://go.dev/dl, version $(awk '/^go /{print $2}' go.work) or newer" >&2; exit 1; }
@@ -34,6 +36,8 @@ go work edit -json >/dev/null
 command -v gcc >/dev/null || need "a C compiler (for go test -race)" gcc libc6-dev
 has_postgres || need "PostgreSQL" postgresql
 has_postgres || { echo "setup: PostgreSQL was installed, but there is no initdb" >&2; exit 1; }
+has_chromium || need "Chromium (the console's pages are tested in it)" chromium fonts-dejavu-core fonts-noto-cjk
+has_chromium || { echo "setup: Chromium was installed, but there is no program of that name" >&2; exit 1; }
 command -v java >/dev/null && [ "$(java_version)" -ge 17 ] || need "Java 17 or newer (for Apache Kafka)" default-jre-headless
 [ "$(java_version)" -ge 17 ] || { echo "setup: java is version $(java_version), Apache Kafka needs 17: set PATH to a newer one" >&2; exit 1; }
 command -v mvn >/dev/null || need "Maven (fetches Apache Kafka and Apicurio Registry)" maven

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that must hold, on a bare machine: set-up, static checks, unit and property tests under -race, a moment of
-# fuzzing, journeys over real processes on kfake and on a real Kafka, and a short run of the crash harness over three
-# brokers. Prints a line per step and a summary.
+# fuzzing, journeys over real processes on kfake and on a real Kafka, the console's pages in a real browser, and a short run
+# of the crash harness over three brokers. Prints a line per step and a summary.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 results=$(mktemp -d)
@@ -40,6 +40,9 @@ laws() { gotest laws -tags synctests -count=1 -timeout 10m -run 'LawsUnderMany|R
 
 journeys() { gotest journeys -tags e2e -count=1 -timeout 20m ./services/e2e/... ./pkg/registryserver/...; }
 
+# The console's pages in a real Chromium, by keyboard; SCREENSHOTS names the folder where its pictures are left.
+browser() { gotest browser -tags e2e -count=1 -timeout 15m -run TestBrowser ./services/console/; }
+
 # Prints its report and, if a law is broken, the folder of the evidence. The long run is `make chaos`; that each law broken
 # on purpose is caught takes `make chaos MUTANTS=1`, about two minutes a law.
 chaos() { go build -o bin/ ./services/chaos && MINUTES=0.75 CHAOS_2102=20s SEED=7 RATE=20 bin/chaos; }
@@ -53,6 +56,7 @@ step laws laws
 step deploy deployment
 step fuzz deploy/fuzz.sh 3
 step journeys journeys
+step browser browser
 step chaos chaos
 
 count() { cat "$results"/*.json 2>/dev/null | grep '"Test":' | grep -c "\"Action\":\"$1\""; }
