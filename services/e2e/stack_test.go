@@ -77,10 +77,19 @@ func startStack(t testing.TB, startBroker func(testing.TB, string) *broker, sett
 		"WORKER_SLOT=0",
 	}, settings...)
 
+	names := slices.Concat([]string{"sandbox", "ingest", "console", "balance"}, workers)
+	var watched []string
+	for _, name := range names {
+		s.ops[name] = freeAddr(t)
+		if name == "ingest" || slices.Contains(workers, name) {
+			watched = append(watched, name+"=http://"+s.ops[name])
+		}
+	}
+	s.env = append(s.env, "WORKER_OPS="+strings.Join(watched, ","))
+
 	once(t, s.env, filepath.Join(bin, "orderctl"), "migrate")
 	once(t, s.env, filepath.Join(bin, "orderctl"), "topics", "apply")
-	for _, name := range slices.Concat([]string{"sandbox", "ingest", "console", "balance"}, workers) {
-		s.ops[name] = freeAddr(t)
+	for _, name := range names {
 		s.services[name] = launch(t, dir, name, append(slices.Clone(s.env), "OPS_ADDR="+s.ops[name]), filepath.Join(bin, name))
 	}
 	for name := range s.services {

@@ -81,9 +81,14 @@ func (s *stack) prepare(ctx context.Context) (err error) {
 	} {
 		s.env[name] = value
 	}
+	var watched []string // by the console
 	for n, service := range services {
 		s.env[opsName(service)] = s.cfg.ops(n)
+		if service.name != "sandbox" && service.name != "console" {
+			watched = append(watched, service.name+"="+httpURL(s.cfg.ops(n)))
+		}
 	}
+	s.env["WORKER_OPS"] = strings.Join(watched, ",")
 	delete(s.env, "KAFKA_ADDR") // told again when something listens there
 	delete(s.env, "POSTGRES_ADDR")
 	delete(s.env, "REGISTRY_ADDR")
