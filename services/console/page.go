@@ -86,6 +86,24 @@ func (v view) MayChange() bool { return v.By.role >= operator }
 // MayApprove tells whether who looks may approve somebody else's replay.
 func (v view) MayApprove() bool { return v.By.role >= approver }
 
+// sections are the entries of the navigation that a page belongs to, where it is not one itself.
+var sections = map[string]string{
+	"order": "search", "push": "search", "letter": "letters", "replay": "replays", "replay_new": "replays", "replay_letters": "replays",
+	"refused": "quarantine",
+}
+
+// Current tells whether an entry of the navigation is this page, or the one that it belongs to, as aria-current has it.
+func (v view) Current(entry string) string {
+	switch entry {
+	case v.Page:
+		return "page"
+	case sections[v.Page]:
+		return "true"
+	default:
+		return ""
+	}
+}
+
 // Other is the language that one can change to.
 func (v view) Other() language {
 	if v.Language == english {

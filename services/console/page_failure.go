@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -117,6 +119,19 @@ func wordOf(l language, word string) string {
 		}
 	}
 	return word
+}
+
+var roleNeeded = regexp.MustCompile(`^needs ([a-z]+), is ([a-z]+)$`)
+
+// why says the reason of a line of the audit: what the console wrote itself in the language, what people wrote as it is.
+func why(l language, a auditAnswer) string {
+	if roles := roleNeeded.FindStringSubmatch(a.Reason); a.Action == "refused" && roles != nil {
+		return fmt.Sprintf(texts[l]["audit.needs"], wordOf(l, roles[1]), wordOf(l, roles[2]))
+	}
+	if a.Action == "stop" {
+		return texts[l]["wrong.stopped"]
+	}
+	return a.Reason
 }
 
 // fieldName is what a form calls a field of the API.

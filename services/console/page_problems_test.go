@@ -91,7 +91,7 @@ func TestSpeed(t *testing.T) {
 	if s.rate("y").Known {
 		t.Error("what was never seen has a speed")
 	}
-	for want, given := range map[string]speed{"measuring …": {}, "0 / s": {true, 0}, "<0.1 / s": {true, 0.01}, "2.5 / s": {true, 2.5}, "10 / s": {true, 9.99}, "12,346 / s": {true, 12345.6}} {
+	for want, given := range map[string]speed{"… / s": {}, "0 / s": {true, 0}, "<0.1 / s": {true, 0.01}, "2.5 / s": {true, 2.5}, "10 / s": {true, 9.99}, "12,346 / s": {true, 12345.6}} {
 		if got := perSecond(english, given); got != want {
 			t.Errorf("%v: %s, want %s", given, got, want)
 		}

@@ -213,7 +213,7 @@ func TestLettersOnPages(t *testing.T) {
 	if got := v.post("/letters/1/discard", url.Values{"reason": {"x"}}); got.status != http.StatusForbidden || !strings.Contains(got.body, "written to the audit") {
 		t.Errorf("by a viewer: %d %s", got.status, got.body)
 	}
-	v.get("/audit").shows(t, "POST /letters/1/discard", "needs operator, is viewer", `<a href="/letters/61">Letter 61</a>`)
+	v.get("/audit").shows(t, "POST /letters/1/discard", "needs the role operator, is viewer", `<a href="/letters/61">Letter 61</a>`)
 }
 
 func TestReplaysOnPages(t *testing.T) {

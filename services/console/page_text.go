@@ -96,6 +96,7 @@ func functions(l language) template.FuncMap {
 		"number":    number,
 		"orderPath": orderPath,
 		"jobPath":   jobPath,
+		"why":       func(a auditAnswer) string { return why(l, a) },
 		"sentences": func(message string) []string { return sentences(l, message) },
 		"speed":     func(s speed) string { return perSecond(l, s) },
 		"cause":     func(code string) *cause.Text { return explain(l, code) },
