@@ -167,5 +167,10 @@ func (s stop) Breaker() string {
 	return state
 }
 
+// Alarmed tells whether anything is wrong with the service.
+func (s stop) Alarmed(v *overviewView) bool {
+	return s.Letters > 0 || len(s.problems(v.Flow != nil)) > 0
+}
+
 // Partnered tells whether the service calls somebody who may fail: only there a breaker means anything.
 func (s stop) Partnered() bool { return s.Service != "validate" }
