@@ -70,16 +70,16 @@ func TestBrowserJourney(t *testing.T) {
 	olga.sees("waits for approval", "You made this replay")
 	waits := eval[string](olga, `location.pathname`)
 
-	approvedAndWatched(t, browser, olga, waits)
+	approvedAndWatched(browser, t, olga, waits)
 	givenUp(t, y, olga)
-	vera := viewerRefused(t, browser, olga)
+	vera := viewerRefused(browser, t, olga)
 	troubled(t, ops, olga)
 	everyPage(t, olga, vera, slices.Concat(numbers, []string{waits, waits + "/letters?result=fixed", "/replays/3"}))
 	wentAway(t, olga, stop)
 }
 
 // approvedAndWatched: a second person approves what olga made; her page shows how 500 letters become fixed, by itself.
-func approvedAndWatched(t *testing.T, browser context.Context, olga *window, waits string) {
+func approvedAndWatched(browser context.Context, t *testing.T, olga *window, waits string) {
 	olga.shoot("journey-waits-for-approval")
 	anna := openWindow(browser, t, olga.base, olga.dir)
 	anna.login("anna")
@@ -133,7 +133,7 @@ func givenUp(t *testing.T, y *yard, olga *window) {
 }
 
 // viewerRefused: a viewer sees, and may not.
-func viewerRefused(t *testing.T, browser context.Context, olga *window) *window {
+func viewerRefused(browser context.Context, t *testing.T, olga *window) *window {
 	vera := openWindow(browser, t, olga.base, olga.dir)
 	vera.login("vera")
 	vera.open("/letters?q=:B")
@@ -331,7 +331,7 @@ func (y *yard) examples() (pages []string) {
 	bad := letterFact(key, 7001, "bad_amount", "/Dtls/0/Amount")
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	l := &bad.Letter.Letter
-	l.Path, l.Message = "/Amount", "not an exact decimal number"
+	l.Message = "not an exact decimal number"
 	l.Origin.Value, l.First, l.Last = read("bad-bad_amount.json"), now.Add(-47*time.Minute), now.Add(-47*time.Minute)
 	newest := validatedFact(key, 7002, "20261122-0042", "SHARED-1")
 	newest.Validated.Document = read("good-seed.json")

@@ -70,8 +70,12 @@ func TestRejectedForms(t *testing.T) {
 		status int
 		texts  []string
 	}{
-		{"/replays", url.Values{"q": {"mall"}, "rate": {"soon"}, "reason": {"typed & kept"}}, 400,
-			[]string{"Rate: not a whole number", `value="soon"`, `value="typed &amp; kept"`, `name="q" value="mall"`}},
+		{
+			"/replays",
+			url.Values{"q": {"mall"}, "rate": {"soon"}, "reason": {"typed & kept"}},
+			400,
+			[]string{"Rate: not a whole number", `value="soon"`, `value="typed &amp; kept"`, `name="q" value="mall"`},
+		},
 		{"/replays", url.Values{"q": {"mall"}, "rate": {"5"}, "reason": {long}}, 400, []string{"Reason: not a text of at most 1024 bytes", `value="5"`, long}},
 		{"/letters/1/discard", url.Values{"reason": {long}}, 400, []string{"Reason: say in at most 1024 bytes", long, "bad_amount"}},
 		{"/login", url.Values{"name": {"olga"}, "password": {"wrong-wrong"}}, 403, []string{`value="olga"`}},

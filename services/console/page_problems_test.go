@@ -43,8 +43,10 @@ func TestProblems(t *testing.T) {
 				{ID: 1, State: store.JobRunning, Balanced: true}, {ID: 2, State: store.JobWaitingApproval, Balanced: true}, {ID: 3, State: store.JobStopped, Balanced: true}, {ID: 4, Selected: 9},
 			}},
 			[]problem{
-				{Trouble: troubleUnbalanced, Job: 4, Count: 9, To: "/replays/4"}, {Trouble: troubleStopped, Job: 3, To: "/replays/3"},
-				{Trouble: troubleApproval, Job: 2, To: "/replays/2"}, {Trouble: troubleLetters, Count: 5, Since: began, To: "/letters/groups"},
+				{Trouble: troubleUnbalanced, Job: 4, Count: 9, To: "/replays/4"},
+				{Trouble: troubleStopped, Job: 3, To: "/replays/3"},
+				{Trouble: troubleApproval, Job: 2, To: "/replays/2"},
+				{Trouble: troubleLetters, Count: 5, Since: began, To: "/letters/groups"},
 			},
 		},
 	} {

@@ -74,7 +74,7 @@ func TestScrape(t *testing.T) {
 		served(func(http.ResponseWriter, *http.Request) { <-held }),                                           // hangs
 		served(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>a login page")) }), // somebody else
 		served(func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "http://"+good.address+r.URL.Path, 302)
+			http.Redirect(w, r, "http://"+good.address+r.URL.Path, http.StatusFound)
 		}), // leads elsewhere
 		served(func(w http.ResponseWriter, r *http.Request) { // floods
 			_, _ = w.Write([]byte(ready))
