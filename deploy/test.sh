@@ -41,7 +41,7 @@ laws() { gotest laws -tags synctests -count=1 -timeout 10m -run 'LawsUnderMany|R
 journeys() { gotest journeys -tags e2e -count=1 -timeout 20m ./services/e2e/... ./pkg/registryserver/...; }
 
 # The console's pages in a real Chromium, by keyboard; SCREENSHOTS names the folder where its pictures are left.
-browser() { gotest browser -tags e2e -count=1 -timeout 15m -run TestBrowser ./services/console/; }
+browser() { gotest browser -tags e2e -count=1 -timeout 25m -run TestBrowser ./services/console/; }
 
 # Prints its report and, if a law is broken, the folder of the evidence. The long run is `make chaos`; that each law broken
 # on purpose is caught takes `make chaos MUTANTS=1`, about two minutes a law.
