@@ -108,7 +108,7 @@ func empty(v jsontext.Value) bool {
 // address that a page names, without asking.
 func read(r *http.Request, into any) error {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "application/json" && kind != "application/octet-stream" && !strings.HasSuffix(kind, "+json") {
+	if err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") {
 		return &fault{http.StatusUnsupportedMediaType, 415, "the body must be JSON: Content-Type " + mediaType + " or application/json"}
 	}
 	err = json.UnmarshalRead(r.Body, into)
