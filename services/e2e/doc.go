@@ -6,4 +6,5 @@
 //
 //	go test -tags e2e ./services/e2e            all of them
 //	go test -tags e2e ./services/e2e -run /kfake  without Java
+//	E2E_REPLAY_LETTERS=10000 go test -tags e2e -v ./services/e2e -run BadMapping  a large replay, with its figures
 package e2e
