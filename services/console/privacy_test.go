@@ -11,7 +11,7 @@ import (
 	"orderflow/pkg/pgtest"
 )
 
-const why = `{"reason":"the customer disputes the amount"}`
+const reasonBody = `{"reason":"the customer disputes the amount"}`
 
 func TestReadInClear(t *testing.T) {
 	d := start(t)
@@ -23,7 +23,7 @@ func TestReadInClear(t *testing.T) {
 
 	for who, want := range map[string]string{"": "401", "vera": "403", "olga": "403"} {
 		for _, address := range []string{orderAddress, letterAddress} {
-			if said := d.ask(who, "POST", address, why); fmt.Sprint(said.status) != want || strings.Contains(said.body, "138") {
+			if said := d.ask(who, "POST", address, reasonBody); fmt.Sprint(said.status) != want || strings.Contains(said.body, "138") {
 				t.Errorf("%q got %d %s", who, said.status, said.body)
 			}
 		}
@@ -34,7 +34,7 @@ func TestReadInClear(t *testing.T) {
 		"/api/dead-letters/x/payload":      "404 not_found",
 		"/api/orders/icbu:a%2Fb%25/paylod": "404 not_found",
 	} {
-		if said := d.ask("anna", "POST", address, why); fmt.Sprint(said.status, " ", said.code()) != want {
+		if said := d.ask("anna", "POST", address, reasonBody); fmt.Sprint(said.status, " ", said.code()) != want {
 			t.Errorf("%s: %d %s", address, said.status, said.body)
 		}
 	}
@@ -58,14 +58,14 @@ func TestReadInClear(t *testing.T) {
 		t.Errorf("refusals in the audit: %v", refused)
 	}
 
-	said := d.ask("anna", "POST", orderAddress, why)
+	said := d.ask("anna", "POST", orderAddress, reasonBody)
 	if want := `{"order_key":"icbu:a/b%","revision":281474976710657,"personal":{"name":"陈小平","phone":"13812345678"},"payload":{"phone":"13812345678","amount":1.10}}`; strings.TrimSpace(said.body) != want {
 		t.Errorf("an order: %d %s", said.status, said.body)
 	}
 	if said.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("headers %v", said.header)
 	}
-	letter := into[clearLetter](t, d.ask("anna", "POST", letterAddress, why))
+	letter := into[clearLetter](t, d.ask("anna", "POST", letterAddress, reasonBody))
 	if letter.OrderKey != "mall:S1:1" || fmt.Sprint(letter.Payload) != "map[RecvMobile:13800138000]" || letter.Headers == nil {
 		t.Errorf("a letter: %+v", letter)
 	}
@@ -79,7 +79,7 @@ func TestReadInClear(t *testing.T) {
 	pgtest.Texts(t, d.url, `update orders set payload = null, personal = null where order_key = 'icbu:gone'; `)
 	pgtest.Texts(t, d.url, `update orders set payload = overlay(payload placing '\x00'::bytea from 40) where order_key = 'icbu:a/b%'`)
 	for address, want := range map[string]string{letterAddress: "410 gone", "/api/orders/icbu:gone/payload": "410 gone", orderAddress: "409 sealed"} {
-		if said := d.ask("anna", "POST", address, why); fmt.Sprint(said.status, " ", said.code()) != want {
+		if said := d.ask("anna", "POST", address, reasonBody); fmt.Sprint(said.status, " ", said.code()) != want {
 			t.Errorf("%s: %d %s", address, said.status, said.body)
 		}
 	}
@@ -89,7 +89,7 @@ func TestReadInClear(t *testing.T) {
 	// The audit comes first: without it nobody reads.
 	pgtest.Texts(t, d.url, `alter table audit rename to elsewhere`)
 	d.apply(letterFact("mall:S1:2", 4, "bad_amount", "/x"))
-	if said := d.ask("anna", "POST", "/api/dead-letters/2/payload", why); said.status != http.StatusServiceUnavailable || strings.Contains(said.body, "138") {
+	if said := d.ask("anna", "POST", "/api/dead-letters/2/payload", reasonBody); said.status != http.StatusServiceUnavailable || strings.Contains(said.body, "138") {
 		t.Errorf("without an audit: %d %s", said.status, said.body)
 	}
 	for _, entry := range d.logs.All() {

@@ -49,13 +49,13 @@ remove it: orderflow keeps no copy. Further copies of the same data lie in Kafka
 		}
 		out := cmd.OutOrStdout()
 		if *path == "" {
-			return export(ctx, out, cmd.ErrOrStderr(), db, keys, key, who)
+			return writeCopy(ctx, out, cmd.ErrOrStderr(), db, keys, key, who)
 		}
 		file, err := os.OpenFile(*path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
 			return fmt.Errorf("--out: %w", err)
 		}
-		err = errors.Join(export(ctx, file, cmd.ErrOrStderr(), db, keys, key, who), file.Close())
+		err = errors.Join(writeCopy(ctx, file, cmd.ErrOrStderr(), db, keys, key, who), file.Close())
 		if err == nil {
 			fmt.Fprintf(out, "written to %s\n", *path)
 		}
@@ -134,13 +134,13 @@ func heldHeaders(headers []event.Header) []heldHeader {
 	return all
 }
 
-// export writes one document, record by record: an order may have any number of letters.
-func export(ctx context.Context, out, warn io.Writer, db *store.Store, keys *privacy.Keys, key order.Key, who *person) error {
+// writeCopy writes one document, record by record: an order may have any number of letters.
+func writeCopy(ctx context.Context, out, warn io.Writer, db *store.Store, keys *privacy.Keys, key order.Key, who *person) error {
 	entry := store.AuditEntry{Who: who.by, Action: "export", Object: "order " + string(key), Reason: who.reason}
 	if err := db.AddAudit(ctx, entry); err != nil {
 		return err
 	}
-	e := &exporter{buffer: bufio.NewWriter(out), keys: keys, db: db, key: key}
+	e := &personalCopy{buffer: bufio.NewWriter(out), keys: keys, db: db, key: key}
 	e.text(`{"exported_at":`).value(time.Now().UTC()).text(`,"order":`)
 	err := e.order(ctx)
 	if err == nil {
@@ -165,7 +165,7 @@ func export(ctx context.Context, out, warn io.Writer, db *store.Store, keys *pri
 	return nil
 }
 
-type exporter struct {
+type personalCopy struct {
 	buffer     *bufio.Writer
 	keys       *privacy.Keys
 	db         *store.Store
@@ -174,13 +174,13 @@ type exporter struct {
 	err        error // of writing
 }
 
-func (e *exporter) text(text string) *exporter {
+func (e *personalCopy) text(text string) *personalCopy {
 	_, err := e.buffer.WriteString(text)
 	e.err = errors.Join(e.err, err)
 	return e
 }
 
-func (e *exporter) value(v any) *exporter {
+func (e *personalCopy) value(v any) *personalCopy {
 	text, err := json.MarshalIndent(v, "", "  ")
 	if err == nil {
 		_, err = e.buffer.Write(text)
@@ -189,7 +189,7 @@ func (e *exporter) value(v any) *exporter {
 	return e
 }
 
-func (e *exporter) order(ctx context.Context) error {
+func (e *personalCopy) order(ctx context.Context) error {
 	view, err := e.db.Order(ctx, e.key)
 	if err != nil {
 		return err
@@ -206,7 +206,7 @@ func (e *exporter) order(ctx context.Context) error {
 	return nil
 }
 
-func (e *exporter) letters(ctx context.Context) error {
+func (e *personalCopy) letters(ctx context.Context) error {
 	for after := int64(0); e.err == nil; {
 		l, err := e.db.NextClearLetter(ctx, e.keys, e.key, after)
 		if errors.Is(err, store.ErrNotFound) {
@@ -227,7 +227,7 @@ func (e *exporter) letters(ctx context.Context) error {
 	return nil
 }
 
-func (e *exporter) requests(ctx context.Context) error {
+func (e *personalCopy) requests(ctx context.Context) error {
 	requests, err := e.db.ClearRequests(ctx, e.keys, e.key)
 	for i, r := range requests {
 		if i > 0 {
@@ -239,7 +239,7 @@ func (e *exporter) requests(ctx context.Context) error {
 }
 
 // bad counts what cannot be opened.
-func (e *exporter) bad(err error) bool {
+func (e *personalCopy) bad(err error) bool {
 	if err == nil || errors.Is(err, store.ErrGone) {
 		return false
 	}
