@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -109,7 +110,7 @@ func (p *process) freeze() {
 	eventually(p.t, patience, p.name+" stands still", func() error {
 		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
 		if err != nil || len(threads) == 0 {
-			return fmt.Errorf("the threads of %s are not found: %v", p.name, err)
+			return errors.Join(fmt.Errorf("%s has no threads to look at", p.name), err)
 		}
 		for _, thread := range threads {
 			stat, err := os.ReadFile(thread)
