@@ -28,8 +28,8 @@ import (
 
 // event is one record of orders.v1 as a reader got it.
 type event struct {
-	key, revision string
-	value         []byte
+	key, revision, headers string
+	value                  []byte
 }
 
 // Validate is killed again and again in the middle of its batches: whoever reads orders.v1 with read_committed, the house's
@@ -70,6 +70,7 @@ func TestPublishedOnce(t *testing.T) {
 		for name, read := range map[string][]event{"franz-go": s.readOrders(kgo.ReadCommitted()), "kcat": s.readWithKcat()} {
 			t.Logf("%s: %d records, of which an uncommitted reader sees %d", name, len(read), len(dirty))
 			s.eachOnce(name, read, want)
+			s.nobodyNamed(name, read)
 			if got := s.sumsOf(read); !maps.EqualFunc(got, sums, decimal.Decimal.Equal) {
 				t.Errorf("%s sums %v, PostgreSQL %v", name, got, sums)
 			}
@@ -93,6 +94,18 @@ func (s *stack) eachOnce(name string, read []event, want map[string]bool) {
 	for revision := range want {
 		if seen[revision] == 0 {
 			s.t.Errorf("%s does not find %s", name, revision)
+		}
+	}
+}
+
+// nobodyNamed holds law 5 against what was read.
+func (s *stack) nobodyNamed(name string, read []event) {
+	s.t.Helper()
+	for _, e := range read {
+		for _, text := range personal {
+			if strings.Contains(e.headers, text) || bytes.Contains(e.value, []byte(text)) {
+				s.t.Fatalf("%s reads %q in %s", name, text, e.key)
+			}
 		}
 	}
 }
@@ -187,7 +200,7 @@ func (s *stack) readOrders(isolation kgo.IsolationLevel) []event {
 		fetches.EachRecord(func(r *kgo.Record) {
 			if !r.Attrs.IsControl() {
 				m := bus.FromRecord(r)
-				all = append(all, event{m.Key, m.Header("order-revision"), m.Value})
+				all = append(all, event{m.Key, m.Header("order-revision"), fmt.Sprintf("%s", m.Headers), m.Value})
 			}
 			if end, open := left[r.Partition]; open && r.Offset+1 >= end {
 				delete(left, r.Partition)
@@ -231,7 +244,7 @@ func (s *stack) readWithKcat() []event {
 		if _, err := io.ReadFull(reader, value); err != nil {
 			s.t.Fatal(err)
 		}
-		e := event{key: parts[0], value: value[:size]}
+		e := event{key: parts[0], headers: parts[1], value: value[:size]}
 		for header := range strings.SplitSeq(parts[1], ",") {
 			if revision, ok := strings.CutPrefix(header, "order-revision="); ok {
 				e.revision = revision
