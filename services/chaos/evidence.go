@@ -82,7 +82,10 @@ type evidence struct {
 	parked   []parked
 	effects  []effect
 	held     []held
-	dirty    []string // orders whose newest delivery the ledger wants to be made once more
+	hours    []hourCount // of the balance
+	dirty    []string    // orders whose newest delivery the ledger wants to be made once more
+
+	unbalanced []string // offsets that the balance names
 }
 
 // acceptance is one document that a sender was told is accepted, and where its receipt says it stands.
@@ -257,6 +260,9 @@ func (e *evidence) readDatabase(ctx context.Context, url string) error {
 		return err
 	}
 	if err = each(ctx, conn, `select order_key from `+newestDirty, []any{&key}, func() { e.dirty = append(e.dirty, key) }); err != nil {
+		return err
+	}
+	if err := e.readBalance(ctx, conn); err != nil {
 		return err
 	}
 	var p parked

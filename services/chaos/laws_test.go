@@ -31,6 +31,10 @@ func (e *evidence) took(d document, offset int64, state string) place {
 	e.received = append(e.received, record{topic: d.Source + ".received.v1", offset: offset, key: d.Key, digest: d.Digest, origin: at})
 	e.left = append(e.left, record{key: d.Key, origin: at})
 	e.fates = append(e.fates, fate{place: at, key: d.Key, revision: 1000 + offset, state: state})
+	if len(e.hours) == 0 {
+		e.hours = []hourCount{{name: "all in one hour"}}
+	}
+	e.hours[0].received++
 	return at
 }
 
@@ -114,6 +118,9 @@ func TestBrokenLawsAreCaught(t *testing.T) {
 		"a letter with another code":     {"letters are exactly", func(e *evidence) { e.parked[0].code = "bad_time" }},
 		"a letter that Kafka lacks":      {"letters are exactly", func(e *evidence) { e.letters = nil }},
 		"a letter that PostgreSQL lacks": {"letters are exactly", func(e *evidence) { e.letters = append(e.letters, record{key: "icbu:A", origin: place{"icbu", 0, 0}}) }},
+		"the balance lacks a record":     {"every hour balances", func(e *evidence) { e.hours[0].received-- }},
+		"the balance waits for one":      {"every hour balances", func(e *evidence) { e.hours[0].open = 1 }},
+		"the balance names one":          {"every hour balances", func(e *evidence) { e.unbalanced = []string{"no_row"} }},
 		"a letter because of an outage":  {"no letter because", func(e *evidence) { e.letter(first, 0, "retries_exhausted") }},
 	} {
 		t.Run(name, func(t *testing.T) {

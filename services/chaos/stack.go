@@ -34,7 +34,7 @@ var serviceList = []struct {
 	name  string
 	slots int
 }{
-	{"sandbox", 0}, {"ingest", 0}, {"validate", 1}, {"okkisync", 2}, {"mallupload", 2}, {"persist", 1},
+	{"sandbox", 0}, {"ingest", 0}, {"validate", 1}, {"okkisync", 2}, {"mallupload", 2}, {"persist", 1}, {"balance", 0},
 }
 
 const (
@@ -148,6 +148,7 @@ func (s *stack) environment() map[string]string {
 		"PSEUDONYM_KEYS":  "chaos=Y2hhb3MtcHNldWRvbnlta2V5LW9mLTMyLWJ5dGVzISE=",
 		"RECEIPT_KEYS":    receiptKeys,
 		"RETRY_AFTER_MAX": "10s",
+		"BALANCE_EVERY":   "2s",
 	}
 }
 

@@ -169,6 +169,6 @@ func (t *trial) awaitDrained(ctx context.Context, s *stack, l *load, loaded <-ch
 		if open > 0 || rows != written || unsettled > 0 {
 			return fmt.Errorf("%d records are written, %d are in PostgreSQL, %d of these without an end; %d deliveries are not settled", written, rows, open, unsettled)
 		}
-		return nil
+		return counted(ctx, pool, written)
 	})
 }
