@@ -86,8 +86,10 @@ func (s *Store) CountHours(ctx context.Context, source order.Source, generation 
 	var hour time.Time
 	var c Tally
 	var other int64
-	_, err = pgx.ForEachRow(rows, []any{&hour, &c.Refused, &c.Validated, &c.Published, &c.Delivered, &c.Persisted, &c.Duplicate, &c.Superseded,
-		&c.Parked, &c.Discarded, &c.Missing, &other, &c.Unsure}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{
+		&hour, &c.Refused, &c.Validated, &c.Published, &c.Delivered, &c.Persisted, &c.Duplicate, &c.Superseded,
+		&c.Parked, &c.Discarded, &c.Missing, &other, &c.Unsure,
+	}, func() error {
 		c.Faults = c.Missing + other
 		at[hour.UTC()].add(&c)
 		return nil

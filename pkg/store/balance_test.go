@@ -329,9 +329,11 @@ func TestCountingReadsOnlyTheHour(t *testing.T) {
 	s := openShelf(t)
 	sql := `insert into received (source, partition, "offset", order_key, revision, received_at, end_state, updated_at)
 		select 'mall', n % 6, n / 6, 'mall:S:' || n, (1::bigint << 48) + n / 6, now(), 'delivered', now() from generate_series(0, 60000) n`
-	for _, statement := range []string{sql, `insert into balance_published (source, partition, "offset", copies) select source, partition, "offset", 1 from received`,
+	for _, statement := range []string{
+		sql, `insert into balance_published (source, partition, "offset", copies) select source, partition, "offset", 1 from received`,
 		`insert into dead_letters (service, code, order_key, revision, origin_topic, origin_partition, origin_offset, first_failed_at, failed_at, dlq_topic, dlq_partition,
-			dlq_offset, state, updated_at) select 'persist', 'x', 'mall:S:' || n, n, 't', 0, n, now(), now(), 'd', 0, 0, 'open', now() from generate_series(0, 20000) n`, `analyze`} {
+			dlq_offset, state, updated_at) select 'persist', 'x', 'mall:S:' || n, n, 't', 0, n, now(), now(), 'd', 0, 0, 'open', now() from generate_series(0, 20000) n`, `analyze`,
+	} {
 		if _, err := s.conn.Exec(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}

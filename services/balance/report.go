@@ -159,8 +159,12 @@ func (b *balance) send(ctx context.Context, h *store.BalanceHour, c *completenes
 func (c *completeness) message(value []byte) event.Message {
 	m := event.Message{Topic: event.Completeness, Key: c.key(), Value: value}
 	for _, h := range [][2]string{
-		{event.HeaderSpecVersion, "1.0"}, {event.HeaderID, fmt.Sprintf("%s@%d", c.key(), c.Revision)}, {event.HeaderSource, "/orderflow/" + service},
-		{event.HeaderType, event.Type(event.Completeness)}, {event.HeaderTime, c.SaidAt.Format(time.RFC3339Nano)}, {event.HeaderSubject, c.key()},
+		{event.HeaderSpecVersion, "1.0"},
+		{event.HeaderID, fmt.Sprintf("%s@%d", c.key(), c.Revision)},
+		{event.HeaderSource, "/orderflow/" + service},
+		{event.HeaderType, event.Type(event.Completeness)},
+		{event.HeaderTime, c.SaidAt.Format(time.RFC3339Nano)},
+		{event.HeaderSubject, c.key()},
 		{event.HeaderContentType, "application/vnd.confluent.avro"},
 	} {
 		m.Headers = append(m.Headers, event.Header{Key: h[0], Value: []byte(h[1])})

@@ -122,9 +122,19 @@ func (h boardHour) Board() string { return dayAddress(h.Hour.Truncate(24 * time.
 // Figures are the counts of an hour by name, in the order in which an order passes the house.
 func (h boardHour) Figures() []figure {
 	return []figure{
-		{"received", h.Received, false}, {"refused", h.Refused, false}, {"validated", h.Validated, false}, {"published", h.Published, false},
-		{"delivered", h.Delivered, false}, {"persisted", h.Persisted, false}, {"duplicate", h.Duplicate, false}, {"superseded", h.Superseded, false},
-		{"parked", h.Parked, false}, {"discarded", h.Discarded, false}, {"open", h.Open, false}, {"lost", h.Lost, h.Lost > 0}, {"faults", h.Faults, h.Faults > 0},
+		{"received", h.Received, false},
+		{"refused", h.Refused, false},
+		{"validated", h.Validated, false},
+		{"published", h.Published, false},
+		{"delivered", h.Delivered, false},
+		{"persisted", h.Persisted, false},
+		{"duplicate", h.Duplicate, false},
+		{"superseded", h.Superseded, false},
+		{"parked", h.Parked, false},
+		{"discarded", h.Discarded, false},
+		{"open", h.Open, false},
+		{"lost", h.Lost, h.Lost > 0},
+		{"faults", h.Faults, h.Faults > 0},
 	}
 }
 

@@ -137,7 +137,7 @@ const balanceLate = 3 * time.Minute
 
 func (c *console) printBalance(hours []hourView, more bool) {
 	if len(hours) == 0 {
-		fmt.Fprintln(c.out, "no hour was counted in that time\n  next: see that the service balance runs and answers /readyz; it counts from its first start on")
+		fmt.Fprintln(c.out, "no hour was counted in that time\n  next: see that the service balance runs and answers /readyz; it counts from the oldest record on that Kafka had when it started first")
 		return
 	}
 	var table strings.Builder

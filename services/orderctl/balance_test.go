@@ -22,8 +22,10 @@ func TestBalance(t *testing.T) {
 	if !errors.Is(err, errRefused) {
 		t.Errorf("an hour that does not balance: %v", err)
 	}
-	for _, want := range []string{"DOES NOT BALANCE", "mall:S:1  mall.received.v1/2/8", "PostgreSQL has no row", "push the order again", "(order not known any more)  mall.received.v1/2/9",
-		"not closed", "icbu:P1  icbu.received.v1/0/4", "RECEIVED"} {
+	for _, want := range []string{
+		"DOES NOT BALANCE", "mall:S:1  mall.received.v1/2/8", "PostgreSQL has no row", "push the order again", "(order not known any more)  mall.received.v1/2/9",
+		"not closed", "icbu:P1  icbu.received.v1/0/4", "RECEIVED",
+	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("lacks %q:\n%s", want, out)
 		}
