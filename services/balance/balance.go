@@ -154,8 +154,9 @@ func (b *balance) checkSource(ctx context.Context, source order.Source, seen []s
 		return hours, err
 	}
 	var due []int
+	recorded := newTouched(source, seen)
 	for i := range hours {
-		if touched := touches(seen, &hours[i]) || len(stray[hours[i].Hour]) > 0; b.cfg.turn(&hours[i], now, b.round, touched) {
+		if touched := recorded.within(hours[i].Ranges) || len(stray[hours[i].Hour]) > 0; b.cfg.turn(&hours[i], now, b.round, touched) {
 			due = append(due, i)
 		}
 	}
@@ -180,15 +181,6 @@ func (b *balance) checkSource(ctx context.Context, source order.Source, seen []s
 		}
 	}
 	return hours, nil
-}
-
-// touches tells whether one of the records came from the hour.
-func touches(seen []store.Published, h *store.BalanceHour) bool {
-	return slices.ContainsFunc(seen, func(p store.Published) bool {
-		return p.Source == h.Source && slices.ContainsFunc(h.Ranges, func(r store.OffsetRange) bool {
-			return r.Partition == p.Partition && r.First <= p.Offset && p.Offset < r.End
-		})
-	})
 }
 
 // maxNamed is how many offsets of an hour are named at most.

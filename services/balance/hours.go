@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"orderflow/pkg/order"
 	"orderflow/pkg/store"
 )
 
@@ -91,4 +92,29 @@ func batches(hours []store.BalanceHour) [][]store.BalanceHour {
 		size += offsets
 	}
 	return all
+}
+
+// touched are received offsets of one source by partition, in order.
+type touched map[int32][]int64
+
+func newTouched(source order.Source, seen []store.Published) touched {
+	all := touched{}
+	for _, p := range seen {
+		if p.Source == source {
+			all[p.Partition] = append(all[p.Partition], p.Offset)
+		}
+	}
+	for _, offsets := range all {
+		slices.Sort(offsets)
+	}
+	return all
+}
+
+// within tells whether one of the offsets lies in one of the ranges.
+func (t touched) within(ranges []store.OffsetRange) bool {
+	return slices.ContainsFunc(ranges, func(r store.OffsetRange) bool {
+		offsets := t[r.Partition]
+		i, _ := slices.BinarySearch(offsets, r.First)
+		return i < len(offsets) && offsets[i] < r.End
+	})
 }

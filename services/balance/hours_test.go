@@ -154,3 +154,23 @@ func TestBatchesKeepTheOrder(t *testing.T) {
 		t.Error("hours were lost")
 	}
 }
+
+func TestLawTouchedHours(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var seen []store.Published
+		for range rapid.IntRange(0, 8).Draw(t, "records") {
+			seen = append(seen, store.Published{
+				Source: rapid.SampledFrom([]order.Source{order.Mall, order.ICBU}).Draw(t, "source"), Partition: rapid.Int32Range(0, 2).Draw(t, "partition"),
+				Offset: rapid.Int64Range(0, 20).Draw(t, "offset"),
+			})
+		}
+		first := rapid.Int64Range(0, 20).Draw(t, "first")
+		r := store.OffsetRange{Partition: rapid.Int32Range(0, 2).Draw(t, "of"), First: first, End: first + rapid.Int64Range(0, 5).Draw(t, "length")}
+		want := slices.ContainsFunc(seen, func(p store.Published) bool {
+			return p.Source == order.Mall && p.Partition == r.Partition && r.First <= p.Offset && p.Offset < r.End
+		})
+		if got := newTouched(order.Mall, seen).within([]store.OffsetRange{r}); got != want {
+			t.Fatalf("%v in %+v of %+v", got, r, seen)
+		}
+	})
+}
