@@ -33,8 +33,8 @@ func AddAnalyst(ctx context.Context, url, name, password string) error {
 	if err = conn.QueryRow(ctx, statement, name, password).Scan(&statement); err == nil {
 		_, err = conn.Exec(ctx, statement)
 	}
-	if err != nil {
-		return fmt.Errorf("add analyst: %s", Describe(err)) //nolint:errorlint // the server's own text quotes the statement's password
+	if err != nil { // the server's own text quotes the statement, and with it the password
+		return fmt.Errorf("add analyst: %s", Describe(err))
 	}
 	return nil
 }

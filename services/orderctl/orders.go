@@ -53,7 +53,7 @@ func openOrders(ctx context.Context, cfg ordersSettings, opts ...kgo.Opt) (*kgo.
 	defer cancel()
 	if err := client.Ping(pinging); err != nil {
 		client.Close()
-		return nil, nil, fmt.Errorf("Kafka does not answer at %s: %w\n  next: see that it runs there; KAFKA_BROKERS names another address", //nolint:revive,staticcheck // a name
+		return nil, nil, fmt.Errorf("reach Kafka at %s: %w\n  next: see that it runs there; KAFKA_BROKERS names another address",
 			strings.Join(cfg.Kafka.Brokers, ","), err)
 	}
 	return client, published.NewDecoder(asked), nil
