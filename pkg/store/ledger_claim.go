@@ -25,7 +25,8 @@ import (
 //	            written, and the claim may be that of a worker that had lost its partition
 //	superseded  the caller has a newer revision at hand, and nothing is in doubt. Should that one be refused, this one stays
 //	            superseded: the refusal is visible as the newer one's letter
-//	duplicate   the newest delivered content is the same, and nothing is in doubt since
+//	duplicate   the newest delivered content is the same, and nothing is in doubt since. Not while a late call of what was
+//	            refused between the two is to be expected: then this one is sent, so that its request is kept for the mender
 //	held        a call is due, but the caller may not make it yet
 //	call
 //
@@ -52,7 +53,7 @@ judged as (
 		coalesce(pending.same_content, false) or coalesce(head.digest = a.digest, false) as maybe_taken,
 		(coalesce(head.digest <> subject.digest, false) or coalesce(late.came, false)
 				or earlier.request is null and coalesce(pending.other_content, false))
-			and not coalesce(subject.outcome in ('delivered', 'duplicate'), false) as holds_other,
+			and not coalesce(subject.repeats or subject.outcome in ('delivered', 'duplicate'), false) as holds_other,
 		coalesce(late.expected or pending.left_open, false) as keep,
 		case
 			` + ledgerOff + `
@@ -63,7 +64,7 @@ judged as (
 			when earlier.request is not null then 'unsettled'
 			when earlier.settled_at is null and earlier.claimed_at > clock.now - interval '1 hour' then 'busy'
 			when a.newer > a.revision and not coalesce(head.dirty, false) and not coalesce(pending.in_doubt, false) then 'superseded'
-			when head.digest = a.digest and not head.dirty and not coalesce(pending.in_doubt, false) then 'duplicate'
+			when subject.repeats and not coalesce(late.behind_head, false) then 'duplicate'
 			when a.held then 'held'
 			else 'call'
 		end as verdict
@@ -100,10 +101,12 @@ judged as (
 	cross join lateral (
 		select case when earlier.request is null then a.revision else earlier.revision end as revision,
 			case when earlier.request is null then a.digest else earlier.digest end as digest,
-			case when earlier.request is null then own.outcome else earlier.outcome end as outcome
+			case when earlier.request is null then own.outcome else earlier.outcome end as outcome,
+			head.digest = a.digest and not head.dirty and not coalesce(pending.in_doubt, false) as repeats
 	) subject
 	left join lateral (
-		select bool_or(d.claimed_at > clock.now - interval '2 hours') as expected, bool_or(d.takeovers > 0) as came
+		select bool_or(d.claimed_at > clock.now - interval '2 hours') as expected, bool_or(d.takeovers > 0) as came,
+			bool_or(d.revision > head.revision and d.claimed_at > clock.now - interval '2 hours') as behind_head
 		from deliveries d
 		where d.partner = $1 and d.order_key = a.order_key and d.unknowns > 0
 			and d.revision < subject.revision and d.digest <> subject.digest

@@ -75,6 +75,57 @@ func TestALateAcceptanceOfARefusedRevisionIsInDoubt(t *testing.T) {
 	}
 }
 
+// A frozen call of a revision that was refused meanwhile may yet change what the partner took before. Its content again is
+// no duplicate then: nothing was kept of the first, and the second has to be there when the late call comes.
+func TestTheContentBeforeARefusalIsSentAgainWhileALateCallIsExpected(t *testing.T) {
+	k := openBook(t)
+	k.deliver(k.a, 4, "A")
+	frozen := k.call(k.a, 5, "B")
+	k.expire()
+	k.settle(k.b, 5, k.call(k.b, 5, "B").Attempt, store.Refused)
+	grant := k.call(k.b, 6, "A")
+	if !grant.Keep || !grant.MaybeTaken {
+		t.Errorf("%+v", grant)
+	}
+	s := store.Settlement{OrderKey: key, Revision: 6, Attempt: grant.Attempt, Ending: store.Delivered, Request: []byte("sealed 6")}
+	if _, err := k.b.Settle(t.Context(), []store.Settlement{s}); err != nil {
+		t.Fatal(err)
+	}
+	k.done(k.b, 7, "A", event.Duplicate, 6)
+	k.settle(k.a, 5, frozen.Attempt, store.Unknown)
+	mends, err := k.b.Dirty(t.Context(), 10)
+	if err != nil || len(mends) != 1 || mends[0].Intent.Revision != 7 || string(mends[0].Request) != "sealed 6" {
+		t.Errorf("to be sent again: %+v, %v", mends, err)
+	}
+}
+
+func TestTheContentBeforeARefusalIsADuplicateWhenNoLateCallIsExpected(t *testing.T) {
+	k := openBook(t)
+	k.deliver(k.a, 4, "A")
+	k.settle(k.a, 5, k.call(k.a, 5, "B").Attempt, store.Refused)
+	k.done(k.b, 6, "A", event.Duplicate, 4)
+
+	k = openBook(t)
+	k.deliver(k.a, 4, "A")
+	k.settle(k.a, 5, k.call(k.a, 5, "B").Attempt, store.Unknown)
+	k.settle(k.b, 5, k.call(k.b, 5, "B").Attempt, store.Refused)
+	k.exec("update deliveries set claimed_at = claimed_at - interval '121 minutes'")
+	k.done(k.b, 6, "A", event.Duplicate, 4)
+}
+
+// A late call that surely changed nothing leaves what was delivered before as what "exists already" means.
+func TestExistsMeansWhatIsSentAgainAfterAHarmlessLateCall(t *testing.T) {
+	k := openBook(t)
+	k.deliver(k.a, 4, "A")
+	frozen := k.call(k.a, 5, "B")
+	k.expire()
+	k.settle(k.b, 5, k.call(k.b, 5, "B").Attempt, store.Refused)
+	k.settle(k.a, 5, frozen.Attempt, store.Refused)
+	if grant := k.call(k.b, 6, "A"); !grant.MaybeTaken || grant.HoldsOther {
+		t.Errorf("%+v", grant)
+	}
+}
+
 func TestExistsMayMeanWhatALateCallBrought(t *testing.T) {
 	k := openBook(t)
 	frozen := k.call(k.a, 5, "A")
