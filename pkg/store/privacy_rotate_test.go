@@ -309,7 +309,8 @@ func TestRotateOvertaken(t *testing.T) {
 	}{
 		"a newer document and letter": {
 			func(s *shelf) { s.apply(validated(key, 10, "newer"), rejected(key, 1, "a", 1)) },
-			`select o.document_revision, d.failed_replays from orders o join dead_letters d using (order_key)`, []string{fmt.Sprint(rev(10), " 1")},
+			`select o.document_revision, d.failed_replays from orders o join dead_letters d using (order_key)`,
+			[]string{fmt.Sprint(rev(10), " 1")},
 		},
 		"an erasure": {
 			func(s *shelf) {
@@ -318,7 +319,8 @@ func TestRotateOvertaken(t *testing.T) {
 				}
 			},
 			`select count(*), o.buyer_pseudonym || o.phone_pseudonym from orders o, dead_letters d, deliveries l
-				where coalesce(o.payload, o.personal, d.payload, d.headers, l.request) is null group by 2`, []string{"1 "},
+				where coalesce(o.payload, o.personal, d.payload, d.headers, l.request) is null group by 2`,
+			[]string{"1 "},
 		},
 		"the retention": {
 			func(s *shelf) {
@@ -329,7 +331,8 @@ func TestRotateOvertaken(t *testing.T) {
 					t.Error(err)
 				}
 			},
-			`select count(*) from orders o, dead_letters d, deliveries l where coalesce(o.payload, o.personal, d.payload, d.headers, l.request) is null`, []string{"1"},
+			`select count(*) from orders o, dead_letters d, deliveries l where coalesce(o.payload, o.personal, d.payload, d.headers, l.request) is null`,
+			[]string{"1"},
 		},
 	} {
 		for _, table := range []string{"orders", "dead_letters", "deliveries"} {
