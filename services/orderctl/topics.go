@@ -81,9 +81,25 @@ func applyTopics(ctx context.Context, cmd *cobra.Command, cfg topicsSettings, cl
 	return nil
 }
 
+// allIdentities waits until the brokers tell of every topic: one that was made a moment ago may not be known to all of them
+// yet, and a service would wait for ever for one that was not recorded.
+func allIdentities(ctx context.Context, client *kgo.Client) (map[string]string, error) {
+	for {
+		ids, err := bus.Identities(ctx, client)
+		if err != nil || len(ids) == len(bus.Topics()) {
+			return ids, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("list topics: %d of %d are known to the brokers: %w", len(ids), len(bus.Topics()), context.Cause(ctx))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
 // recordTopics writes down which topics the rows of the database come from.
 func recordTopics(ctx context.Context, database string, client *kgo.Client) error {
-	ids, err := bus.Identities(ctx, client)
+	ids, err := allIdentities(ctx, client)
 	if err != nil {
 		return err
 	}
