@@ -18,14 +18,13 @@ import (
 func letterFact(key order.Key, offset int64, code, path string) store.Fact {
 	m := metaOf(key, offset)
 	failed := at.Add(time.Duration(offset) * time.Minute)
-	return store.Fact{Meta: m, Service: "validate", Letter: &store.Letter{
-		Letter: deadletter.Letter{
-			Origin: event.Message{Topic: event.Received(key.Source()), Partition: 2, Offset: offset, Key: string(key), Value: []byte(`{"RecvMobile":"13800138000"}`)},
-			Stage:  "validate", Code: code, Path: path, Class: "permanent", Message: "a rule", Attempts: 1, First: failed, Last: failed,
-		},
-		Record:  event.Message{Topic: event.DeadLetters("validate"), Partition: 2, Offset: 10 * offset},
-		Excerpt: store.Excerpt{OrderNo: "1", Shop: "S1"},
-	}}
+	l := deadletter.Letter{
+		Origin: event.Message{Topic: event.Received(key.Source()), Partition: 2, Offset: offset, Key: string(key), Value: []byte(`{"RecvMobile":"13800138000"}`)},
+		Stage:  "validate", Code: code, Path: path, Class: "permanent", Message: "a rule", Attempts: 1, First: failed, Last: failed,
+	}
+	record := deadletter.Wrap(l)
+	record.Partition, record.Offset = 2, 10*offset
+	return store.Fact{Meta: m, Service: "validate", Letter: &store.Letter{Letter: l, Record: record, Excerpt: store.Excerpt{OrderNo: "1", Shop: "S1"}}}
 }
 
 func parked(d *desk, n int) {
