@@ -48,7 +48,7 @@ type record struct {
 type field struct {
 	Name, Doc, Class, Unit string
 	Type                   json.RawMessage
-	Sources                map[string]string
+	Sources                map[string][]string
 }
 
 // avroType is as much of a type as a table tells.
@@ -85,7 +85,7 @@ func rows(t *testing.T, b *strings.Builder, prefix string, fields []field) {
 		name, elements := typeName(t, f.Type)
 		var from []string
 		for _, source := range slices.Sorted(maps.Keys(f.Sources)) {
-			from = append(from, fmt.Sprintf("%s: %s", source, f.Sources[source]))
+			from = append(from, fmt.Sprintf("%s: %s", source, strings.Join(f.Sources[source], ", ")))
 		}
 		fmt.Fprintf(b, "| `%s%s` | %s | %s | %s | %s | %s |\n", prefix, f.Name, name, f.Unit, f.Class, cell(f.Doc), cell(strings.Join(from, "; ")))
 		rows(t, b, prefix+f.Name+"[].", elements)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -81,10 +82,10 @@ func (s *stack) prepare(ctx context.Context) (err error) {
 	} {
 		s.env[name] = value
 	}
-	var watched []string // by the console
+	var watched []string // by the console: what takes and carries orders
 	for n, service := range services {
 		s.env[opsName(service)] = s.cfg.ops(n)
-		if service.name != "sandbox" && service.name != "console" {
+		if !slices.Contains([]string{"sandbox", "console", "balance"}, service.name) {
 			watched = append(watched, service.name+"="+httpURL(s.cfg.ops(n)))
 		}
 	}
