@@ -66,6 +66,11 @@ func scanSealedOrder(row pgx.CollectableRow) (sealedRow, error) {
 }
 
 func writeSealedOrders(rows []sealedRow) (string, []any) {
+	values := []any{
+		column(rows, func(r sealedRow) any { return r.cursor[0] }), column(rows, func(r sealedRow) int64 { return r.version }),
+		sealedColumn(rows, 0), sealedColumn(rows, 1), column(rows, func(r sealedRow) string { return r.pseudonyms[0] }),
+		column(rows, func(r sealedRow) string { return r.pseudonyms[1] }), column(rows, func(r sealedRow) string { return r.pseudonyms[2] }),
+	}
 	return `with mine as (
 			select n.*
 			from unnest($1::text[], $2::bigint[], $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::text[])
@@ -74,11 +79,7 @@ func writeSealedOrders(rows []sealedRow) (string, []any) {
 		)
 		update orders o set personal = m.personal, payload = m.payload, buyer_pseudonym = m.buyer, phone_pseudonym = m.phone,
 			company_pseudonym = m.company, version = o.version + 1
-		from mine m where o.order_key = m.order_key and o.version = m.version`, []any{
-			column(rows, func(r sealedRow) any { return r.cursor[0] }), column(rows, func(r sealedRow) int64 { return r.version }),
-			sealedColumn(rows, 0), sealedColumn(rows, 1), column(rows, func(r sealedRow) string { return r.pseudonyms[0] }),
-			column(rows, func(r sealedRow) string { return r.pseudonyms[1] }), column(rows, func(r sealedRow) string { return r.pseudonyms[2] }),
-		}
+		from mine m where o.order_key = m.order_key and o.version = m.version`, values
 }
 
 func scanSealedLetter(row pgx.CollectableRow) (sealedRow, error) {
@@ -91,16 +92,17 @@ func scanSealedLetter(row pgx.CollectableRow) (sealedRow, error) {
 }
 
 func writeSealedLetters(rows []sealedRow) (string, []any) {
+	values := []any{
+		column(rows, func(r sealedRow) any { return r.cursor[0] }), prefixColumn(rows, 0), prefixColumn(rows, 1),
+		sealedColumn(rows, 0), sealedColumn(rows, 1),
+	}
 	return `with mine as (
 			select n.* from unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[]) as n (id, old_payload, old_headers, payload, headers)
 			join dead_letters d on d.id = n.id and substring(d.payload for octet_length(n.old_payload)) is not distinct from n.old_payload
 				and substring(d.headers for octet_length(n.old_headers)) is not distinct from n.old_headers
 			for update of d skip locked
 		)
-		update dead_letters d set payload = m.payload, headers = m.headers from mine m where d.id = m.id`, []any{
-			column(rows, func(r sealedRow) any { return r.cursor[0] }), prefixColumn(rows, 0), prefixColumn(rows, 1),
-			sealedColumn(rows, 0), sealedColumn(rows, 1),
-		}
+		update dead_letters d set payload = m.payload, headers = m.headers from mine m where d.id = m.id`, values
 }
 
 func scanSealedRequest(row pgx.CollectableRow) (sealedRow, error) {
@@ -115,16 +117,17 @@ func scanSealedRequest(row pgx.CollectableRow) (sealedRow, error) {
 }
 
 func writeSealedRequests(rows []sealedRow) (string, []any) {
+	values := []any{
+		column(rows, func(r sealedRow) any { return r.cursor[0] }), column(rows, func(r sealedRow) any { return r.cursor[1] }),
+		column(rows, func(r sealedRow) any { return r.cursor[2] }), prefixColumn(rows, 0), sealedColumn(rows, 0),
+	}
 	return `with mine as (
 			select n.* from unnest($1::text[], $2::text[], $3::bigint[], $4::bytea[], $5::bytea[]) as n (partner, order_key, revision, old_request, request)
 			join deliveries d using (partner, order_key, revision) where substring(d.request for octet_length(n.old_request)) = n.old_request
 			for update of d skip locked
 		)
 		update deliveries d set request = m.request from mine m
-		where d.partner = m.partner and d.order_key = m.order_key and d.revision = m.revision`, []any{
-			column(rows, func(r sealedRow) any { return r.cursor[0] }), column(rows, func(r sealedRow) any { return r.cursor[1] }),
-			column(rows, func(r sealedRow) any { return r.cursor[2] }), prefixColumn(rows, 0), sealedColumn(rows, 0),
-		}
+		where d.partner = m.partner and d.order_key = m.order_key and d.revision = m.revision`, values
 }
 
 func sealedColumn(rows []sealedRow, i int) [][]byte {
