@@ -84,8 +84,11 @@ func (b *Broker) open() {
 	if err != nil {
 		b.t.Fatalf("start broker: %v", err)
 	}
-	b.Cluster, b.Brokers = cluster, cluster.ListenAddrs()
-	b.Settings = bus.Settings{Brokers: b.Brokers}
+	b.Cluster = cluster
+	if b.Brokers == nil { // a restart keeps the addresses, and clients may be reading them
+		b.Brokers = cluster.ListenAddrs()
+		b.Settings = bus.Settings{Brokers: b.Brokers}
+	}
 }
 
 // Stop stops the broker, gracefully: its data stays. Stopping twice is harmless.

@@ -59,8 +59,8 @@ func TestRestartKeepsPortAndData(t *testing.T) {
 	broker.Produce(event.Message{Topic: event.Quarantine, Key: "k"})
 	broker.Stop()
 	broker.Restart()
-	if broker.Brokers[0] != address {
-		t.Errorf("moved from %s to %s", address, broker.Brokers[0])
+	if broker.Cluster.ListenAddrs()[0] != address {
+		t.Errorf("moved from %s to %s", address, broker.Cluster.ListenAddrs()[0])
 	}
 	if got := broker.Read(event.Quarantine); len(got) != 1 {
 		t.Errorf("%d records after the restart", len(got))

@@ -93,7 +93,7 @@ func TestReadInClear(t *testing.T) {
 		t.Errorf("without an audit: %d %s", said.status, said.body)
 	}
 	for _, entry := range d.logs.All() {
-		if text := fmt.Sprint(entry.Message, entry.ContextMap()); strings.Contains(text, "138") || strings.Contains(text, "disputes") {
+		if text := fmt.Sprint(entry.Message, entry.ContextMap()); strings.Contains(text, "13800138000") || strings.Contains(text, "disputes") {
 			t.Errorf("the log tells %s", text)
 		}
 	}
