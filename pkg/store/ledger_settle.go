@@ -18,7 +18,7 @@ import (
 //     so that it is sent once more
 //   - refused and conflict settle the row; a later claim of the same revision is a replay. A conflict before anything was
 //     delivered leaves the doubt of earlier calls: which content the partner holds is not known
-//   - unknown leaves the row in doubt, not_taken as it was before
+//   - unknown leaves the row in doubt, not_taken as it was before; both leave the time when it had been settled
 //   - a row that was delivered before keeps that outcome. What it was sent again for stays to be done until it is delivered:
 //     refused leaves it dirty
 //
@@ -62,7 +62,7 @@ written as (
 	select $1, order_key, revision, digest, $2, now,
 		case when final then 'settled' when ending in ('unknown', 'delivered') or doubtful then 'unknown' else 'claimed' end,
 		case when mending then prior when final then ending end,
-		case when mending then prior_at when final then now end,
+		case when final and not mending then now else prior_at end,
 		case ending when 'unknown' then true when 'not_taken' then doubtful
 			when 'conflict' then doubtful and before = 0 and not mending else not final end,
 		unknowns + (ending = 'unknown')::int,

@@ -21,3 +21,14 @@ func TestStaleClaimOfARefusedRevisionHoldsNobodyBack(t *testing.T) {
 		t.Errorf("after its lease: %+v", g)
 	}
 }
+
+// The same, but the worker comes back, claims once more and lets go.
+func TestStaleClaimThatIsLetGoHoldsNobodyBack(t *testing.T) {
+	k := openBook(t)
+	k.settle(k.a, 1, k.call(k.a, 1, "A").Attempt, store.Refused)
+	k.call(k.a, 1, "A")
+	k.settle(k.a, 1, k.call(k.a, 1, "A").Attempt, store.NotTaken)
+	if g := k.claim(k.b, 2, "B"); g.Verdict != store.Call || !g.Keep {
+		t.Errorf("after it let go: %+v", g)
+	}
+}
