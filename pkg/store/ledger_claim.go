@@ -51,7 +51,7 @@ judged as (
 		own.took_ms as own_took_ms, head.revision as head, greatest(head.revision, pending.newer, a.newer) as newest,
 		earlier.revision as earlier,
 		coalesce(pending.same_content, false) or coalesce(head.digest = a.digest, false) as maybe_taken,
-		(coalesce(head.digest <> subject.digest, false) or coalesce(late.came, false)
+		(coalesce(head.digest <> subject.digest, false) or coalesce(late.came or late.in_doubt, false)
 				or earlier.request is null and coalesce(pending.other_content, false))
 			and not coalesce(subject.repeats or subject.outcome in ('delivered', 'duplicate'), false) as holds_other,
 		coalesce(late.expected or pending.left_open, false) as keep,
@@ -106,9 +106,10 @@ judged as (
 	) subject
 	left join lateral (
 		select bool_or(d.claimed_at > clock.now - interval '2 hours') as expected, bool_or(d.takeovers > 0) as came,
+			bool_or((d.doubtful or d.lease_until is not null) and d.revision > coalesce(head.revision, 0)) as in_doubt,
 			bool_or(d.revision > head.revision and d.claimed_at > clock.now - interval '2 hours') as behind_head
 		from deliveries d
-		where d.partner = $1 and d.order_key = a.order_key and d.unknowns > 0
+		where d.partner = $1 and d.order_key = a.order_key and (d.unknowns > 0 or d.lease_until is not null)
 			and d.revision < subject.revision and d.digest <> subject.digest
 	) late on true
 ),

@@ -131,3 +131,14 @@ func TestDeadClaimWithItsRequestIsResolved(t *testing.T) {
 		t.Fatalf("claim of the newer: %+v", grant)
 	}
 }
+
+func TestExistsMayMeanWhatIsInDoubtBeforeTheOneThatIsResolved(t *testing.T) {
+	k := openBook(t)
+	k.call(k.a, 1, "B")
+	k.expire()
+	k.exec("update deliveries set claimed_at = now() - interval '61 minutes'")
+	k.settle(k.a, 4, k.call(k.a, 4, "A").Attempt, store.Unknown)
+	if grant := k.claim(k.b, 5, "C"); grant.Verdict != store.Unsettled || !grant.HoldsOther {
+		t.Errorf("A or B may have been taken: %+v", grant)
+	}
+}
