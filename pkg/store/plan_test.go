@@ -13,10 +13,18 @@ var wholeTable = regexp.MustCompile(`Seq Scan on (dead_letters|orders|order_even
 var indexScan = regexp.MustCompile(`Index (Only )?Scan.* on (orders|order_events|received)\b`)
 
 // readsAll tells whether a plan reads all rows of a big table, also one after the other along an index, from which it would
-// take those that fit. Lists of letters go along an index, and end early.
+// take those that fit. A walk without a filter ends at its limit, and lists of letters end early.
 func readsAll(plan []string) bool {
 	for i, line := range plan {
-		if wholeTable.MatchString(line) || indexScan.MatchString(line) && (i+1 == len(plan) || !strings.Contains(plan[i+1], "Index Cond")) {
+		if wholeTable.MatchString(line) {
+			return true
+		}
+		if !indexScan.MatchString(line) {
+			continue
+		}
+		next := strings.Join(plan[i+1:min(i+2, len(plan))], "")
+		first := i > 0 && strings.Contains(plan[i-1], "->  Limit") && !strings.Contains(next, "Filter")
+		if !first && !strings.Contains(next, "Index Cond") {
 			return true
 		}
 	}
