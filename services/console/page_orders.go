@@ -47,6 +47,9 @@ type orderView struct {
 // maxOrderLetters bounds the letters beside an order; the list has them all.
 const maxOrderLetters = 20
 
+// TakenOver tells whether another worker had taken an attempt's call over before it ended.
+func (s step) TakenOver() bool { return strings.Contains(s.Detail, "taken over") }
+
 func (c *console) orderPage(r *http.Request, by user) (screen, error) {
 	answer, err := c.getOrder(r, by)
 	if err != nil {

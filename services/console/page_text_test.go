@@ -102,6 +102,7 @@ func labelled() map[string][]string {
 		"state": strs(stateReceived, stateUnknown, store.StateValidated, store.StateDelivered, store.StatePersisted, store.StateDuplicate,
 			store.StateSuperseded, store.StateParked, store.StateDiscarded, store.JobPlanned, store.JobWaitingApproval, store.JobRunning,
 			store.JobPaused, store.JobStopped, store.JobCancelled, store.JobDone),
+		"outcome": strs(store.Delivered, store.Refused, store.Conflict, store.Unknown, store.NotTaken),
 		"action":  {"replay", "dry run", "approve", "pause", "resume", "cancel", "stop", "discard", "refused"},
 		"failure": {errNotFound.code, errAway.code, errInternal.code, errSettled.code, forbidden(viewer).code, errMethod.code, errOrigin.code},
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -37,11 +39,13 @@ func told(t *testing.T, s step) string {
 	return line
 }
 
-// A timeline tells everything that happened: to a call, by a replay, by a person.
-func TestTimelineTellsEverything(t *testing.T) {
-	d := start(t)
+// eventful is a desk with the order icbu:P1, to whose revisions 7, 8 and 9 most of what there is happened.
+func eventful(t *testing.T) (d *desk, newer order.Revision) {
+	t.Helper()
+	d = start(t)
 	const key = order.Key("icbu:P1")
-	old, newer := metaOf(key, 7).Revision, metaOf(key, 8).Revision
+	old := metaOf(key, 7).Revision
+	newer = metaOf(key, 8).Revision
 	d.apply(validatedFact(key, 7, "P1"))
 	ledger := d.store.Ledger("okki", "okkisync", "a")
 	call := func(revision order.Revision, ending store.Ending, code string) {
@@ -75,7 +79,12 @@ func TestTimelineTellsEverything(t *testing.T) {
 	if got := d.ask("olga", "POST", "/api/dead-letters/2/discard", `{"reason":"ticket 77"}`, "Content-Type: application/json"); got.status != 200 {
 		t.Fatalf("discard: %s", got.body)
 	}
+	return d, newer
+}
 
+// A timeline tells everything that happened: to a call, by a replay, by a person.
+func TestTimelineTellsEverything(t *testing.T) {
+	d, newer := eventful(t)
 	var lines []string
 	for _, s := range into[orderAnswer](t, d.ask("vera", "GET", "/api/orders/icbu:P1", "")).Steps {
 		lines = append(lines, told(t, s))
@@ -123,5 +132,40 @@ func TestTimelinesOfOnePush(t *testing.T) {
 		if len(o.Steps) != 3 || !slices.ContainsFunc(o.Steps, func(s step) bool { return s.Job == int64(70+i) }) {
 			t.Errorf("order %d: %+v", i, o)
 		}
+	}
+}
+
+var tagsAndSpace = regexp.MustCompile(`(?:<[^>]*>|\s)+`)
+
+// The order's page tells all of it too, in both languages.
+func TestOrderPageTellsEverything(t *testing.T) {
+	d, newer := eventful(t)
+	// A job came too late: the letter was fixed already.
+	pgtest.Rows(t, d.url, `insert into replay_jobs (state, filter, dry_run, rate, reason, created_by) values ('done', '{}', false, 0, '', 'anna') returning id`)
+	pgtest.Rows(t, d.url, `insert into replay_items (job_id, letter_id, result, code, path) values (4, 1, 'skipped', 'fixed', '') returning job_id`)
+	old := metaOf("icbu:P1", 7).Revision
+	pgtest.Rows(t, d.url, fmt.Sprintf(`insert into order_events (order_key, revision, step, dedupe, at, service, code, detail) values
+		('icbu:P1', %d, 'duplicate', 'x', now(), 'validate', '', '%d') returning revision`, newer, old))
+	b := d.browse("vera")
+	for l, want := range map[language][]string{
+		english: {
+			"call 1: nobody knows whether it was taken: it is sent again before anything else of this order, answer timeout , 31 ms",
+			"call 2: refused, answer isv.bad , 31 ms", "call 1: taken, answer 0 , 31 ms",
+			"partner_rejected (isv.bad) · Letter 1 (now: superseded by a newer push)",
+			"bad_amount /amount · Letter 2 (now: discarded)",
+			"Replay 1 of anna: superseded by a newer push · Letter 1", "Replay 3 of olga: failed again ( too_long /trade_no ) · Letter 2",
+			"Replay 4 of anna: skipped (fixed) · Letter 1",
+			"by olga: ticket 77 · Letter 2", fmt.Sprintf("by revision %d", newer), fmt.Sprintf("repeats revision %d", old),
+		},
+		chinese: {
+			"第 2 次发送: 被拒绝, 应答 isv.bad , 31 毫秒", "重放 4 由 anna 发起: 已跳过 (已修复)", "重放 3 由 olga 发起: 再次失败 ( too_long /trade_no )",
+			"由 olga 操作: ticket 77", fmt.Sprintf("被版本 %d 取代", newer), fmt.Sprintf("与版本 %d 内容相同", old),
+		},
+	} {
+		b.post("/language", url.Values{"language": {string(l)}, "next": {"/"}})
+		got := b.get("/orders/icbu:P1")
+		walkable(t, got, "/orders/icbu:P1", l)
+		got.shows(t, `<a href="/replays/4">`, `<a href="/letters/2">`)
+		said{got.status, got.header, tagsAndSpace.ReplaceAllString(got.body, " ")}.shows(t, want...)
 	}
 }
