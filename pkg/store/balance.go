@@ -142,10 +142,11 @@ func (h *BalanceHold) Check(ctx context.Context) error {
 	return nil
 }
 
-// Release gives the right back by ending the connection.
+// Release gives the right back, and ends the connection: should the server not answer, it is back when that is noticed.
 func (h *BalanceHold) Release() {
 	ctx, stop := context.WithTimeout(context.Background(), time.Second)
 	defer stop()
+	_, _ = h.conn.Exec(ctx, `select pg_advisory_unlock($1)`, int64(balanceLock))
 	_ = h.conn.Conn().Close(ctx)
 	h.conn.Release()
 }

@@ -53,8 +53,8 @@ func (s *Store) CreateReplay(ctx context.Context, r NewReplay) (job ReplayJob, e
 	}
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		var id int64
-		err := tx.QueryRow(ctx, `insert into replay_jobs (state, filter, dry_run, rate, reason, created_by) values ('planned', $1, $2, $3, $4, $5) returning id`,
-			filter, r.DryRun, r.Rate, r.Reason, r.By).Scan(&id)
+		err := tx.QueryRow(ctx, `insert into replay_jobs (state, filter, dry_run, rate, reason, created_by, max_times)
+			values ('planned', $1, $2, $3, $4, $5, $6) returning id`, filter, r.DryRun, r.Rate, r.Reason, r.By, maxTimes).Scan(&id)
 		if err != nil {
 			return err
 		}
@@ -109,18 +109,18 @@ var (
 )
 
 // ApproveReplay lets a job run that waits for a second person: anybody but its author (ErrOwnJob).
-func (s *Store) ApproveReplay(ctx context.Context, id int64, by string) (ReplayJob, error) {
-	return s.move(ctx, id, by, "", moveApprove)
+func (s *Store) ApproveReplay(ctx context.Context, id int64, by, reason string) (ReplayJob, error) {
+	return s.move(ctx, id, by, reason, moveApprove)
 }
 
 // PauseReplay stops sending; what was sent still gets its result.
-func (s *Store) PauseReplay(ctx context.Context, id int64, by string) (ReplayJob, error) {
-	return s.move(ctx, id, by, "", movePause)
+func (s *Store) PauseReplay(ctx context.Context, id int64, by, reason string) (ReplayJob, error) {
+	return s.move(ctx, id, by, reason, movePause)
 }
 
 // ResumeReplay goes on with a job that was paused or stopped by itself; only results from now on count for stopping again.
-func (s *Store) ResumeReplay(ctx context.Context, id int64, by string) (ReplayJob, error) {
-	return s.move(ctx, id, by, "", moveResume)
+func (s *Store) ResumeReplay(ctx context.Context, id int64, by, reason string) (ReplayJob, error) {
+	return s.move(ctx, id, by, reason, moveResume)
 }
 
 // CancelReplay ends a job: letters that were not sent are skipped, those that were still get their result.

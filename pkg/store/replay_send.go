@@ -18,10 +18,12 @@ const (
 	nextItems = `select i.letter_id, d.order_key from replay_items i join dead_letters d on d.id = i.letter_id
 		where i.job_id = $1 and i.result = 'selected' order by i.position limit $2`
 
-	// A letter whose order is not known would never get a result: nothing that happens to it could be linked to it.
+	// A letter whose order is not known would never get a result: nothing that happens to it could be linked to it. One that
+	// failed too many replays since it was chosen is left out as it would have been then.
 	markItems = `with chosen as (
-			select d.id, case when d.revision is null or not exists (select from orders o where o.order_key = d.order_key) then 'untraceable' else d.state end as state
-			from replay_items i join dead_letters d on d.id = i.letter_id
+			select d.id, case when d.revision is null or not exists (select from orders o where o.order_key = d.order_key) then 'untraceable'
+				when d.state in ('open', 'failed_again') and d.failed_replays >= j.max_times then 'parked' else d.state end as state
+			from replay_items i join dead_letters d on d.id = i.letter_id join replay_jobs j on j.id = i.job_id
 			where i.job_id = $1 and i.letter_id = any($2) and i.result = 'selected'
 		), going as (
 			update dead_letters d set state = 'replaying', sent_replays = d.failed_replays + 1, updated_at = now()

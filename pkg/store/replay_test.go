@@ -204,6 +204,24 @@ func TestLettersThatFailAgainAndAgain(t *testing.T) {
 	}
 }
 
+// A letter that failed too often while the job waited is left out when its turn comes, unless it was asked for by its number.
+func TestALetterThatIsParkedMeanwhileIsSkipped(t *testing.T) {
+	s := openShelf(t)
+	s.parked(3)
+	s.job(store.NewReplay{})
+	s.job(store.NewReplay{Filter: store.LetterFilter{IDs: []int64{2}}})
+	if _, err := s.conn.Exec(t.Context(), `update dead_letters set state = 'failed_again', failed_replays = 3 where id in (1, 2)`); err != nil {
+		t.Fatal(err)
+	}
+	if marked, passed := s.mark(s.claim(), 10); marked != 1 || passed != 2 {
+		t.Errorf("marked %d, passed %d", marked, passed)
+	}
+	if marked, passed := s.mark(s.claim(), 10); marked != 1 || passed != 0 {
+		t.Errorf("by its number: marked %d, passed %d", marked, passed)
+	}
+	s.want(`select letter_id, result, code from replay_items order by job_id, letter_id`, "1 skipped parked", "2 skipped parked", "3 sent ", "2 sent ")
+}
+
 func TestLettersThatAreSettledWhenTheirTurnComes(t *testing.T) {
 	s := openShelf(t)
 	s.parked(7)
@@ -270,13 +288,13 @@ func TestApproval(t *testing.T) {
 	if run, err := s.store.ClaimReplay(t.Context(), lease); run != nil || err != nil {
 		t.Errorf("claimed before it was approved: %+v %v", run, err)
 	}
-	if _, err := s.store.ApproveReplay(t.Context(), job.ID, "ann"); !errors.Is(err, store.ErrOwnJob) {
+	if _, err := s.store.ApproveReplay(t.Context(), job.ID, "ann", ""); !errors.Is(err, store.ErrOwnJob) {
 		t.Errorf("own job: %v", err)
 	}
-	if _, err := s.store.ApproveReplay(t.Context(), 99, "bob"); !errors.Is(err, store.ErrNotFound) {
+	if _, err := s.store.ApproveReplay(t.Context(), 99, "bob", ""); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("no job: %v", err)
 	}
-	job, err := s.store.ApproveReplay(t.Context(), job.ID, "bob")
+	job, err := s.store.ApproveReplay(t.Context(), job.ID, "bob", "")
 	if err != nil || job.State != store.JobRunning || job.ApprovedBy != "bob" || job.ApprovedAt.IsZero() {
 		t.Errorf("approved %+v %v", job, err)
 	}
@@ -292,9 +310,9 @@ func TestJobStates(t *testing.T) {
 	s.parked(1)
 	type change func(id int64) (store.ReplayJob, error)
 	changes := map[string]change{
-		"approve": func(id int64) (store.ReplayJob, error) { return s.store.ApproveReplay(t.Context(), id, "bob") },
-		"pause":   func(id int64) (store.ReplayJob, error) { return s.store.PauseReplay(t.Context(), id, "bob") },
-		"resume":  func(id int64) (store.ReplayJob, error) { return s.store.ResumeReplay(t.Context(), id, "bob") },
+		"approve": func(id int64) (store.ReplayJob, error) { return s.store.ApproveReplay(t.Context(), id, "bob", "") },
+		"pause":   func(id int64) (store.ReplayJob, error) { return s.store.PauseReplay(t.Context(), id, "bob", "") },
+		"resume":  func(id int64) (store.ReplayJob, error) { return s.store.ResumeReplay(t.Context(), id, "bob", "") },
 		"cancel": func(id int64) (store.ReplayJob, error) {
 			return s.store.CancelReplay(t.Context(), id, "bob", "no more")
 		},
@@ -330,7 +348,7 @@ func TestPauseAndCancel(t *testing.T) {
 	job := s.job(store.NewReplay{})
 	run := s.claim()
 	s.mark(run, 2)
-	if _, err := s.store.PauseReplay(t.Context(), job.ID, "ann"); err != nil {
+	if _, err := s.store.PauseReplay(t.Context(), job.ID, "ann", ""); err != nil {
 		t.Fatal(err)
 	}
 	if marked, _ := s.mark(run, 2); marked != 0 {
@@ -340,7 +358,7 @@ func TestPauseAndCancel(t *testing.T) {
 	if p := s.settle(run); p.State != store.JobPaused || p.Waiting != 4 || p.UnderWay != 0 {
 		t.Errorf("progress %+v", p)
 	}
-	if _, err := s.store.ResumeReplay(t.Context(), job.ID, "ann"); err != nil {
+	if _, err := s.store.ResumeReplay(t.Context(), job.ID, "ann", ""); err != nil {
 		t.Fatal(err)
 	}
 	s.mark(run, 2)
@@ -389,7 +407,7 @@ func TestStopsByItself(t *testing.T) {
 	if marked, _ := s.mark(run, 1); marked != 0 {
 		t.Error("sent although stopped")
 	}
-	if _, err := s.store.ResumeReplay(t.Context(), job.ID, "ann"); err != nil {
+	if _, err := s.store.ResumeReplay(t.Context(), job.ID, "ann", ""); err != nil {
 		t.Fatal(err)
 	}
 	s.mark(run, 4)
@@ -468,8 +486,8 @@ func TestManyAtOnce(t *testing.T) {
 		for range 2 {
 			wg.Go(func() {
 				for _, do := range []func() error{
-					func() error { _, err := s.store.PauseReplay(t.Context(), id, "ann"); return err },
-					func() error { _, err := s.store.ResumeReplay(t.Context(), id, "ann"); return err },
+					func() error { _, err := s.store.PauseReplay(t.Context(), id, "ann", ""); return err },
+					func() error { _, err := s.store.ResumeReplay(t.Context(), id, "ann", ""); return err },
 				} {
 					if err := do(); err != nil && !errors.Is(err, store.ErrJobState) {
 						t.Error(err)

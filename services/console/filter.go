@@ -154,6 +154,17 @@ func readTime(into *time.Time, text string, now time.Time) string {
 	return ""
 }
 
+// complete refuses a name without a value, such as an unset variable leaves: dropped, it would widen a replay to letters
+// that nobody meant. A list may have such names, since an empty form field means nothing.
+func (f fields) complete() error {
+	for _, name := range slices.Sorted(maps.Keys(f)) {
+		if _, known := filterFields[name]; known && len(splitList(strings.Join(f[name], ","))) == 0 {
+			return badRequest("bad_parameter", name+": it has no value; give it one, or leave it out")
+		}
+	}
+	return nil
+}
+
 func readIDs(f *store.LetterFilter, text string) string {
 	for _, one := range splitList(text) {
 		id, err := strconv.ParseInt(one, 10, 64)

@@ -77,6 +77,9 @@ func (c *console) createJob(r *http.Request, by user) (any, error) {
 	if err := readReason(&body.Reason); err != nil {
 		return nil, err
 	}
+	if err := body.Filter.complete(); err != nil {
+		return nil, err
+	}
 	filter, err := body.Filter.filter(time.Now())
 	if err != nil {
 		return nil, err
@@ -190,11 +193,6 @@ func (c *console) moveJob(move func(ctx context.Context, id int64, by, reason st
 		c.wake()
 		return jobOf(job), nil
 	}
-}
-
-// withoutReason is a decision that nobody has to explain.
-func withoutReason(move func(ctx context.Context, id int64, by string) (store.ReplayJob, error)) func(context.Context, int64, string, string) (store.ReplayJob, error) {
-	return func(ctx context.Context, id int64, by, _ string) (store.ReplayJob, error) { return move(ctx, id, by) }
 }
 
 // auditAnswer is one line of the audit.

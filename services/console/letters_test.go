@@ -153,6 +153,10 @@ func TestReplays(t *testing.T) {
 	for body, want := range map[string]string{
 		``:                             "400 bad_parameter",
 		`{"dry_run":true}`:             "400 bad_parameter",
+		`{"filter":{"code":""}}`:       "400 bad_parameter",
+		`{"filter":{"ids":[]}}`:        "400 bad_parameter",
+		`{"filter":{"ids":null}}`:      "400 bad_parameter",
+		`{"filter":{"ids":","}}`:       "400 bad_parameter",
 		`{"filter":{"colour":"red"}}`:  "400 unknown_parameter",
 		`{"filter":{"since":"x"}}`:     "400 bad_parameter",
 		`{"filter":{},"rate":-1}`:      "400 bad_parameter",
@@ -201,6 +205,10 @@ func TestReplays(t *testing.T) {
 	d.await("sent", func() bool {
 		return into[jobAnswer](t, d.ask("vera", "GET", fmt.Sprint("/api/replays/", small.ID), "")).Sent == 2
 	})
+	into[jobAnswer](t, d.ask("olga", "POST", fmt.Sprint("/api/replays/", small.ID, "/pause"), `{"reason":"lunch, back at two"}`))
+	if got := d.ask("vera", "GET", "/api/audit", ""); !strings.Contains(got.body, `"pause"`) || !strings.Contains(got.body, "lunch, back at two") {
+		t.Errorf("the audit of a pause: %s", got.body)
+	}
 	jobs := into[page[jobAnswer]](t, d.ask("vera", "GET", "/api/replays?limit=2", ""))
 	if len(jobs.Items) != 2 || jobs.Items[0].ID != small.ID || jobs.Next == nil {
 		t.Errorf("jobs: %+v", jobs)

@@ -62,9 +62,26 @@ func (c *console) findOrders(r *http.Request, _ user) (any, error) {
 		return nil, err
 	}
 	ctx := r.Context()
-	if parsed, err := receipt.Parse(c.receipts.keys, number); err == nil {
-		return c.ordersOf(ctx, parsed, number)
+	bare := strings.TrimSpace(number)
+	if parsed, err := receipt.Parse(c.receipts.keys, bare); err == nil {
+		return c.ordersOf(ctx, parsed, bare)
 	}
+	views, err := c.numbered(ctx, number)
+	if err == nil && len(views) == 0 && bare != number { // blanks come with copied text, but may belong to a number too
+		views, err = c.numbered(ctx, bare)
+	}
+	if err != nil {
+		return nil, err
+	}
+	answers, err := c.withSteps(ctx, views)
+	if err != nil {
+		return nil, err
+	}
+	return page[*orderAnswer]{Items: answers}, nil
+}
+
+// numbered looks for orders of exactly this number or key.
+func (c *console) numbered(ctx context.Context, number string) ([]store.OrderView, error) {
 	views, err := c.db.OrdersByNumber(ctx, number)
 	if err != nil {
 		return nil, err
@@ -76,11 +93,7 @@ func (c *console) findOrders(r *http.Request, _ user) (any, error) {
 	if err == nil && !slices.ContainsFunc(views, func(v store.OrderView) bool { return v.Key == byKey.Key }) {
 		views = append(views, byKey)
 	}
-	answers, err := c.withSteps(ctx, views)
-	if err != nil {
-		return nil, err
-	}
-	return page[*orderAnswer]{Items: answers}, nil
+	return views, nil
 }
 
 // ordersOf gives the orders of a push; one that PostgreSQL does not know yet has been received, and that is all.
@@ -169,8 +182,8 @@ func onlyParameter(r *http.Request, name string) (string, error) {
 			return "", badRequest("unknown_parameter", "this address takes the parameter "+name+" and no other")
 		}
 	}
-	value := strings.TrimSpace(query.Get(name))
-	if value == "" || len(query[name]) != 1 || !searchable(value) {
+	value := query.Get(name)
+	if strings.TrimSpace(value) == "" || len(query[name]) != 1 || !searchable(value) {
 		return "", badRequest("bad_parameter", name+": give it once, as a text of at most 2047 bytes")
 	}
 	return value, nil

@@ -44,6 +44,10 @@ func TestOrders(t *testing.T) {
 			t.Errorf("%q found %+v", number, found.Items)
 		}
 	}
+	d.apply(validatedFact("icbu:B1", 8, "  B 1 ")) // blanks of its own
+	if found := into[page[orderAnswer]](t, d.ask("vera", "GET", "/api/orders?number=++B+1+", "")); len(found.Items) != 1 {
+		t.Errorf("a number with blanks found %+v", found.Items)
+	}
 	for i, key := range oddKeys {
 		d.apply(validatedFact(key, int64(100+i), "odd"))
 		got := d.ask("vera", "GET", "/api/orders/"+url.PathEscape(string(key)), "")

@@ -25,9 +25,9 @@ func (c *console) pageRoutes(mux *http.ServeMux) {
 	mux.Handle("POST /replays", c.page(operator, c.createJobPage))
 	mux.Handle("GET /replays/{id}", c.page(viewer, c.jobPage))
 	mux.Handle("GET /replays/{id}/letters", c.page(viewer, c.itemsPage))
-	mux.Handle("POST /replays/{id}/approve", c.page(approver, c.moveJobPage(withoutReason(c.db.ApproveReplay))))
-	mux.Handle("POST /replays/{id}/pause", c.page(operator, c.moveJobPage(withoutReason(c.db.PauseReplay))))
-	mux.Handle("POST /replays/{id}/resume", c.page(operator, c.moveJobPage(withoutReason(c.db.ResumeReplay))))
+	mux.Handle("POST /replays/{id}/approve", c.page(approver, c.moveJobPage(c.db.ApproveReplay)))
+	mux.Handle("POST /replays/{id}/pause", c.page(operator, c.moveJobPage(c.db.PauseReplay)))
+	mux.Handle("POST /replays/{id}/resume", c.page(operator, c.moveJobPage(c.db.ResumeReplay)))
 	mux.Handle("POST /replays/{id}/cancel", c.page(operator, c.moveJobPage(c.db.CancelReplay)))
 
 	mux.Handle("GET /balance", c.page(viewer, c.balancePage))

@@ -81,7 +81,7 @@ func TestReplaySurvivesCrashes(t *testing.T) {
 			w.happen(rapid.SampledFrom([]string{"freeze", "freeze", "freeze", "thaw", "newer push", "discard", "pause", "resume", "cancel"}).Draw(t, "event"))
 		}
 		for _, job := range w.jobs {
-			_, _ = y.store.ResumeReplay(context.Background(), job.ID, "ann")
+			_, _ = y.store.ResumeReplay(context.Background(), job.ID, "ann", "")
 		}
 		if rapid.Bool().Draw(t, "thaw in the end") {
 			y.finish(w.jobs, w.thaw)
@@ -135,9 +135,9 @@ func (w *crashWorld) happen(what string) {
 		number, _ := strconv.ParseInt(id[0], 10, 64)
 		_ = w.writer.Discard(ctx, number, "ann", "x")
 	case "pause":
-		_, _ = w.store.PauseReplay(ctx, job, "ann")
+		_, _ = w.store.PauseReplay(ctx, job, "ann", "")
 	case "resume":
-		_, _ = w.store.ResumeReplay(ctx, job, "ann")
+		_, _ = w.store.ResumeReplay(ctx, job, "ann", "")
 	case "cancel":
 		_, _ = w.store.CancelReplay(ctx, job, "ann", "")
 	}

@@ -79,7 +79,7 @@ func TestReplayPauseResumeCancel(t *testing.T) {
 	id := y.job(store.NewReplay{}).ID
 	// Nobody answers: only the first letters are sent, the job stays visible as running.
 	y.await(id, "the first letters", func(j store.ReplayJob) bool { return j.Counts.UnderWay == firstUnderWay })
-	job, err := y.store.PauseReplay(t.Context(), id, "ann")
+	job, err := y.store.PauseReplay(t.Context(), id, "ann", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestReplayPauseResumeCancel(t *testing.T) {
 		y.answer(parkedKey("A", n), "")
 	}
 	r.stop.Ratio = 0.5
-	if _, err := y.store.ResumeReplay(t.Context(), id, "ann"); err != nil {
+	if _, err := y.store.ResumeReplay(t.Context(), id, "ann", ""); err != nil {
 		t.Fatal(err)
 	}
 	r.look()

@@ -44,7 +44,12 @@ func addFilter(cmd *cobra.Command) *cobra.Command {
 func readFilter(cmd *cobra.Command, args []string) (url.Values, error) {
 	query := url.Values{}
 	for name := range filterNames {
-		if value, _ := cmd.Flags().GetString(strings.ReplaceAll(name, "_", "-")); value != "" {
+		flag := strings.ReplaceAll(name, "_", "-")
+		value, _ := cmd.Flags().GetString(flag)
+		if value == "" && cmd.Flags().Changed(flag) {
+			return nil, noValue(name)
+		}
+		if value != "" {
 			query.Add(name, value)
 		}
 	}
@@ -56,9 +61,17 @@ func readFilter(cmd *cobra.Command, args []string) (url.Values, error) {
 		if _, known := filterNames[name]; !found || !known {
 			return nil, fmt.Errorf("%q is no filter: write name=value with one of %s, or the number of a letter", name, strings.Join(slices.Sorted(maps.Keys(filterNames)), ", "))
 		}
+		if strings.Trim(value, ", ") == "" {
+			return nil, noValue(name)
+		}
 		query.Add(name, value)
 	}
 	return query, nil
+}
+
+// noValue is what an unset variable of a script leads to. Left out, the filter would choose more letters than were meant.
+func noValue(name string) error {
+	return fmt.Errorf("%s has no value: is a variable unset? Give it one, or leave it out to choose all", name)
 }
 
 func dlqCommand() *cobra.Command {
