@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/go-json-experiment/json"
 
@@ -245,7 +246,12 @@ func readBody(r *http.Request, into any) error {
 // readReason bounds what a person says about a decision.
 func readReason(reason *string) error {
 	*reason = strings.TrimSpace(*reason)
-	if fault := plain(reason, *reason); fault != "" {
+	fault := plain(reason, *reason)
+	// Others read it later, on a page or in a terminal: it has to be what it looks like.
+	if fault == "" && strings.ContainsFunc(*reason, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Bidi_Control, unicode.Zl, unicode.Zp) }) {
+		fault = "not one line of plain text, without control characters and marks that turn the reading direction"
+	}
+	if fault != "" {
 		return badRequest("bad_parameter", "reason: "+fault)
 	}
 	return nil

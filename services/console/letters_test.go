@@ -101,6 +101,10 @@ func TestDiscard(t *testing.T) {
 	for body, want := range map[string]string{
 		"":                           "400 bad_parameter",
 		`{"reason":" "}`:             "400 bad_parameter",
+		`{"reason":"a\u001b[2Jb"}`:   "400 bad_parameter",
+		`{"reason":"a\u009b2Jb"}`:    "400 bad_parameter",
+		`{"reason":"a\u202eb"}`:      "400 bad_parameter",
+		`{"reason":"a\nb"}`:          "400 bad_parameter",
 		`{"reason":"x","by":"vera"}`: "400 bad_body",
 		`{"reason":7}`:               "400 bad_body",
 		`{"reason":"` + strings.Repeat("x", 2000) + `"}`:    "400 bad_parameter",

@@ -77,6 +77,7 @@ func TestRejectedForms(t *testing.T) {
 			[]string{"Rate: not a whole number", `value="soon"`, `value="typed &amp; kept"`, `name="q" value="mall"`},
 		},
 		{"/replays", url.Values{"q": {"mall"}, "rate": {"5"}, "reason": {long}}, 400, []string{"Reason: not a text of at most 1024 bytes", `value="5"`, long}},
+		{"/replays", url.Values{"q": {"mall"}, "rate": {"5"}, "reason": {"a\u202eb"}}, 400, []string{"Reason: not one line of plain text, without control"}},
 		{"/letters/1/discard", url.Values{"reason": {long}}, 400, []string{"Reason: say in at most 1024 bytes", long, "bad_amount"}},
 		{"/login", url.Values{"name": {"olga"}, "password": {"wrong-wrong"}}, 403, []string{`value="olga"`}},
 	} {

@@ -145,7 +145,7 @@ func (c *console) printBalance(hours []hourView, more bool) {
 	fmt.Fprintln(t, "HOUR\tSOURCE\tRECEIVED\tREFUSED\tPUBLISHED\tDELIVERED\tSTORED\tDUPLICATE\tSUPERSEDED\tPARKED\tDISCARDED\tOPEN\tLOST\tSTATE\t")
 	newest := time.Time{}
 	for _, h := range hours {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t\n", h.Hour.Local().Format("2006-01-02 15h"), h.Source, h.Received, h.Refused, h.Published,
+		printf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t\n", h.Hour.Local().Format("2006-01-02 15h"), h.Source, h.Received, h.Refused, h.Published,
 			h.Delivered, h.Persisted, h.Duplicate, h.Superseded, h.Parked, h.Discarded, h.Open, h.Lost, h.word())
 		if h.CheckedAt.After(newest) {
 			newest = h.CheckedAt
@@ -159,13 +159,13 @@ func (c *console) printBalance(hours []hourView, more bool) {
 		fmt.Fprint(c.out, line)
 	}
 	if more {
-		fmt.Fprintf(c.out, "only the newest %d are shown: give --from, --to or --source\n", len(hours))
+		printf(c.out, "only the newest %d are shown: give --from, --to or --source\n", len(hours))
 	}
 	for i := range hours {
 		c.printFaults(&hours[i])
 	}
 	if late := time.Since(newest); late > balanceLate && !newest.IsZero() && hours[0].State == "open" {
-		fmt.Fprintf(c.out, "\nnobody has counted for %s\n  next: see that the service balance runs; its /readyz says what it waits for\n", late.Round(time.Second))
+		printf(c.out, "\nnobody has counted for %s\n  next: see that the service balance runs; its /readyz says what it waits for\n", late.Round(time.Second))
 	}
 }
 
@@ -189,10 +189,10 @@ func (c *console) printFaults(h *hourView) {
 		if key == "" {
 			key = "(order not known any more)"
 		}
-		return fmt.Sprintf("%s  %s.received.v1/%d/%d", key, h.Source, o.Partition, o.Offset)
+		return printable(fmt.Sprintf("%s  %s.received.v1/%d/%d", key, h.Source, o.Partition, o.Offset))
 	}
 	if len(h.Missing) > 0 {
-		fmt.Fprintf(c.out, "\n%s, %s: %d at fault\n", h.Source, h.Hour.Local().Format("2006-01-02 15h"), h.Faults)
+		printf(c.out, "\n%s, %s: %d at fault\n", h.Source, h.Hour.Local().Format("2006-01-02 15h"), h.Faults)
 	}
 	said := map[string]bool{}
 	for _, o := range h.Missing {
@@ -200,18 +200,18 @@ func (c *console) printFaults(h *hourView) {
 		if !known {
 			help = [2]string{o.Fault, "see the console's page of the hour"}
 		}
-		fmt.Fprintf(c.out, "  %s\n    meaning: %s\n", c.red(place(o)), help[0])
+		fmt.Fprintf(c.out, "  %s\n    meaning: %s\n", c.red(place(o)), printable(help[0]))
 		if !said[o.Fault] {
 			said[o.Fault] = true
-			fmt.Fprintf(c.out, "    next:    %s\n", help[1])
+			printf(c.out, "    next:    %s\n", help[1])
 		}
 	}
 	if len(h.Waiting) > 0 {
-		fmt.Fprintf(c.out, "\n%s, %s: %d open\n    next:    orderctl where KEY shows how far each came; the console's overview shows which service is behind\n",
+		printf(c.out, "\n%s, %s: %d open\n    next:    orderctl where KEY shows how far each came; the console's overview shows which service is behind\n",
 			h.Source, h.Hour.Local().Format("2006-01-02 15h"), h.Open)
 	}
 	for _, o := range h.Waiting {
-		fmt.Fprintf(c.out, "  %s\n", place(o))
+		printf(c.out, "  %s\n", place(o))
 	}
 }
 

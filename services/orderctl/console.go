@@ -65,7 +65,7 @@ type apiError struct {
 }
 
 func (e *apiError) Error() string {
-	text := fmt.Sprintf("the console refused: %s (HTTP %d, %s)", e.message, e.status, e.code)
+	text := fmt.Sprintf("the console refused: %s (HTTP %d, %s)", printable(e.message), e.status, printable(e.code))
 	if next := nextSteps[e.code]; next != "" {
 		text += "\n  next: " + next
 	}
@@ -135,7 +135,7 @@ func (c *console) request(ctx context.Context, method, path string, query url.Va
 		if withURL, ok := errors.AsType[*url.Error](err); ok { // its text quotes the address, and with it a receipt
 			err = withURL.Err
 		}
-		return nil, fmt.Errorf("%w at %s: %w\n  next: see that it runs there and answers /readyz; CONSOLE_URL names another address", errNoConsole, c.cfg.URL, err)
+		return nil, fmt.Errorf("%w at %s: %w\n  next: see that it runs there and answers /readyz; CONSOLE_URL names another address", errNoConsole, c.place(), err)
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, consoleAnswer))
@@ -149,9 +149,18 @@ func (c *console) request(ctx context.Context, method, path string, query url.Va
 		Error struct{ Code, Message string } `json:"error"`
 	}
 	if json.Unmarshal(text, &told) != nil || told.Error.Code == "" {
-		return nil, fmt.Errorf("HTTP %d from %s, which does not look like the console: see CONSOLE_URL", response.StatusCode, c.cfg.URL)
+		return nil, fmt.Errorf("HTTP %d from %s, which does not look like the console: see CONSOLE_URL", response.StatusCode, c.place())
 	}
 	return nil, &apiError{response.StatusCode, told.Error.Code, told.Error.Message}
+}
+
+// place is the console's address without the name, password or token that somebody may have put into it.
+func (c *console) place() string {
+	address, err := url.Parse(c.cfg.URL)
+	if err != nil {
+		return "CONSOLE_URL"
+	}
+	return (&url.URL{Scheme: address.Scheme, Host: address.Host, Path: address.Path}).String()
 }
 
 // list reads all pages of a list, up to most items, and tells whether there are more.

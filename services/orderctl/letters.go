@@ -97,7 +97,7 @@ func dlqCommand() *cobra.Command {
 	withConsole(discard, func(ctx context.Context, c *console, args []string) error {
 		err := c.ask(ctx, http.MethodPost, "/api/dead-letters/"+url.PathEscape(args[0])+"/discard", nil, map[string]string{"reason": *reason}, nil)
 		if err == nil && !c.raw {
-			fmt.Fprintf(c.out, "letter %s is discarded\n", args[0])
+			printf(c.out, "letter %s is discarded\n", args[0])
 		}
 		return err
 	})
@@ -134,11 +134,11 @@ func listLetters(ctx context.Context, c *console, cmd *cobra.Command, args []str
 		if l.Total != nil {
 			total = *l.Total
 		}
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.ID, stamp(l.FailedAt), l.Service, strings.TrimSpace(l.Code+" "+l.Detail), l.Path, l.State, total, l.OrderKey)
+		printf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.ID, stamp(l.FailedAt), l.Service, strings.TrimSpace(l.Code+" "+l.Detail), l.Path, l.State, total, l.OrderKey)
 	}
 	_ = t.Flush()
 	if more {
-		fmt.Fprintf(c.out, "and more: --limit shows up to as many as you say, orderctl dlq groups counts them\n")
+		printf(c.out, "and more: --limit shows up to as many as you say, orderctl dlq groups counts them\n")
 	}
 	return nil
 }
@@ -165,7 +165,7 @@ func groupLetters(ctx context.Context, c *console, cmd *cobra.Command, args []st
 	t := tabwriter.NewWriter(c.out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(t, "COUNT\tSERVICE\tCODE\tPATH\tFIRST SEEN\tLAST SEEN\tEXAMPLE")
 	for _, g := range groups.Items {
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%d\n", g.Count, g.Service, g.Code, g.Path, stamp(g.FirstSeen), stamp(g.LastSeen), g.Example)
+		printf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%d\n", g.Count, g.Service, g.Code, g.Path, stamp(g.FirstSeen), stamp(g.LastSeen), g.Example)
 	}
 	return t.Flush()
 }
@@ -181,6 +181,6 @@ func showLetter(ctx context.Context, c *console, args []string) error {
 	if err := json.Indent(&text, letter, "", "  "); err != nil {
 		return fmt.Errorf("read the letter: %w", err)
 	}
-	fmt.Fprintln(c.out, text.String())
+	fmt.Fprintln(c.out, printableLines(text.String()))
 	return nil
 }

@@ -24,7 +24,7 @@ func main() {
 	defer stop()
 	err := root().ExecuteContext(ctx)
 	if err != nil && !errors.Is(err, errRefused) {
-		fmt.Fprintf(os.Stderr, "orderctl: %v\n", err)
+		fmt.Fprintf(os.Stderr, "orderctl: %s\n", printableLines(err.Error()))
 	}
 	if err != nil {
 		stop()

@@ -92,7 +92,7 @@ func eachOrder(cmd *cobra.Command, client *kgo.Client, decoder *published.Decode
 			r := records.Next()
 			decoded, err := decode(ctx, decoder, r)
 			if errors.Is(err, registry.ErrUnreadable) {
-				fmt.Fprintln(cmd.ErrOrStderr(), err)
+				fmt.Fprintln(cmd.ErrOrStderr(), printableLines(err.Error()))
 				continue
 			}
 			if err == nil {

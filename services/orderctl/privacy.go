@@ -123,7 +123,7 @@ func findOrder(ctx context.Context, db *store.Store, text string) (order.Key, er
 	}
 	keys := make([]string, len(views))
 	for i, v := range views {
-		keys[i] = string(v.Key)
+		keys[i] = printable(string(v.Key))
 	}
 	return "", fmt.Errorf("several orders have this number: say which one by its key:\n  %s", strings.Join(keys, "\n  "))
 }

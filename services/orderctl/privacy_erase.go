@@ -64,15 +64,15 @@ and senders hold, backups, requests in quarantine.v1 and letters whose headers n
 
 func printErasure(out io.Writer, key order.Key, e store.Erasure, now time.Time) error {
 	if e.Order || e.Letters+e.Discarded+e.Requests > 0 {
-		fmt.Fprintf(out, "order %s: personal data and payload are erased, with the records of %d letters and %d requests in doubt; amounts stay\n", key, e.Letters, e.Requests)
+		printf(out, "order %s: personal data and payload are erased, with the records of %d letters and %d requests in doubt; amounts stay\n", key, e.Letters, e.Requests)
 	} else {
-		fmt.Fprintf(out, "order %s: PostgreSQL held nothing personal of it any more\n", key)
+		printf(out, "order %s: PostgreSQL held nothing personal of it any more\n", key)
 	}
 	if e.Discarded > 0 {
-		fmt.Fprintf(out, "%d letters that wanted attention are discarded in the same name\n", e.Discarded)
+		printf(out, "%d letters that wanted attention are discarded in the same name\n", e.Discarded)
 	}
 	if e.UnderWay > 0 {
-		fmt.Fprintf(out, "%d pushes of it are still under way: they are stored without personal data, but may still go to the partner,\nand into further topics; erase again once `orderctl where` shows no change, for the last date\n", e.UnderWay)
+		printf(out, "%d pushes of it are still under way: they are stored without personal data, but may still go to the partner,\nand into further topics; erase again once `orderctl where` shows no change, for the last date\n", e.UnderWay)
 	}
 	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(t, "KAFKA TOPIC\tLAST WRITTEN\tGONE BY\tHOLDS")
@@ -84,13 +84,13 @@ func printErasure(out io.Writer, key order.Key, e store.Erasure, now time.Time) 
 		case !known:
 			continue
 		case !ends:
-			fmt.Fprintf(t, "%s\t%s\tnever\t%s\n", c.Topic, stamp(c.Written), holds(c.Topic))
+			printf(t, "%s\t%s\tnever\t%s\n", c.Topic, stamp(c.Written), holds(c.Topic))
 			continue
 		case gone.Before(now):
-			fmt.Fprintf(t, "%s\t%s\tgone\t%s\n", c.Topic, stamp(c.Written), holds(c.Topic))
+			printf(t, "%s\t%s\tgone\t%s\n", c.Topic, stamp(c.Written), holds(c.Topic))
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", c.Topic, stamp(c.Written), stamp(gone), holds(c.Topic))
+		printf(t, "%s\t%s\t%s\t%s\n", c.Topic, stamp(c.Written), stamp(gone), holds(c.Topic))
 		if gone.After(last) {
 			last = gone
 		}
@@ -102,7 +102,7 @@ func printErasure(out io.Writer, key order.Key, e store.Erasure, now time.Time) 
 		fmt.Fprintln(out, "no copy in Kafka that is known of is left")
 		return nil
 	}
-	fmt.Fprintf(out, "the last copy in Kafka expires by %s\n", stamp(last))
+	printf(out, "the last copy in Kafka expires by %s\n", stamp(last))
 	return nil
 }
 

@@ -183,7 +183,7 @@ func (e *personalCopy) text(text string) *personalCopy {
 func (e *personalCopy) value(v any) *personalCopy {
 	text, err := json.MarshalIndent(v, "", "  ")
 	if err == nil {
-		_, err = e.buffer.Write(text)
+		_, err = e.buffer.WriteString(printableLines(string(text)))
 	}
 	e.err = errors.Join(e.err, err)
 	return e

@@ -75,16 +75,16 @@ func rotate(ctx context.Context, out io.Writer, db *store.Store, keys *privacy.K
 	if errAudit := db.AddAudit(context.WithoutCancel(ctx), audit); errAudit != nil {
 		err = errors.Join(err, errAudit)
 	}
-	fmt.Fprintf(out, "%s in %s\n", result, time.Since(shown.began).Round(time.Millisecond))
+	printf(out, "%s in %s\n", result, time.Since(shown.began).Round(time.Millisecond))
 	if err != nil {
 		return fmt.Errorf("cut off; what was done stays done, run it again for the rest: %w", err)
 	}
 	if done.Contested > 0 {
-		fmt.Fprintf(out, "%d rows were being written at every attempt: run it again\n", done.Contested)
+		printf(out, "%d rows were being written at every attempt: run it again\n", done.Contested)
 	}
 	if done.Unreadable > 0 {
 		fmt.Fprintf(out, "%d rows cannot be opened and were left alone: their key is not in PAYLOAD_KEYS, or they are damaged:\n  %s\n",
-			done.Unreadable, strings.Join(done.Examples, "\n  "))
+			done.Unreadable, printableLines(strings.Join(done.Examples, "\n  ")))
 	}
 	if err := printKeys(ctx, out, db, keys); err != nil {
 		return err
@@ -105,7 +105,7 @@ func printKeys(ctx context.Context, out io.Writer, db *store.Store, keys *privac
 	fmt.Fprintln(t, "KEY\tCOLUMN\tROWS")
 	payloads, pseudonyms, alone := map[string]int{}, map[string]int{}, map[string]int{}
 	for _, c := range counts {
-		fmt.Fprintf(t, "%s\t%s\t%d\n", orDash(c.KeyID), c.Column, c.Rows)
+		printf(t, "%s\t%s\t%d\n", orDash(c.KeyID), c.Column, c.Rows)
 		switch c.Column {
 		case store.PseudonymColumn:
 			pseudonyms[c.KeyID] += c.Rows
@@ -128,18 +128,18 @@ func verdicts(out io.Writer, setting string, ids []string, rows, alone map[strin
 	for i, id := range ids {
 		switch {
 		case i == 0:
-			fmt.Fprintf(out, "%s: %s writes\n", setting, id)
+			printf(out, "%s: %s writes\n", setting, id)
 		case rows[id] > 0:
-			fmt.Fprintf(out, "%s: keep %s: %d values stand under it. If it does not go away, a service still writes with it: put the new key first everywhere, restart, and rotate again\n", setting, id, rows[id])
+			printf(out, "%s: keep %s: %d values stand under it. If it does not go away, a service still writes with it: put the new key first everywhere, restart, and rotate again\n", setting, id, rows[id])
 		case alone[id] > 0:
-			fmt.Fprintf(out, "%s: %s may be removed, and then nobody can look up a buyer in %d orders whose personal data is gone: their pseudonyms stay under it\n", setting, id, alone[id])
+			printf(out, "%s: %s may be removed, and then nobody can look up a buyer in %d orders whose personal data is gone: their pseudonyms stay under it\n", setting, id, alone[id])
 		default:
-			fmt.Fprintf(out, "%s: %s may be removed: nothing stands under it. Backups still need it\n", setting, id)
+			printf(out, "%s: %s may be removed: nothing stands under it. Backups still need it\n", setting, id)
 		}
 	}
 	for id, n := range rows {
 		if !slices.Contains(ids, id) {
-			fmt.Fprintf(out, "%s: it lacks %s, and nobody can read the %d values under it\n", setting, orDash(id), n)
+			printf(out, "%s: it lacks %s, and nobody can read the %d values under it\n", setting, orDash(id), n)
 		}
 	}
 }

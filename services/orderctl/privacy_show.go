@@ -50,7 +50,7 @@ by orderctl dlq show.`,
 		if err := json.Indent(&text, answer, "", "  "); err != nil {
 			return fmt.Errorf("read the payload: %w", err)
 		}
-		fmt.Fprintln(c.out, text.String())
+		fmt.Fprintln(c.out, printableLines(text.String()))
 		return nil
 	})
 }
@@ -75,7 +75,7 @@ func (c *console) orderKey(ctx context.Context, number string) (string, error) {
 	}
 	keys := make([]string, len(found.Items))
 	for i, item := range found.Items {
-		keys[i] = item.OrderKey
+		keys[i] = printable(item.OrderKey)
 	}
 	return "", fmt.Errorf("several orders have this number: say which one by its key:\n  %s", strings.Join(keys, "\n  "))
 }

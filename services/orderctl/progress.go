@@ -37,7 +37,7 @@ func (c *console) follow(ctx context.Context, job jobView) error {
 		select {
 		case <-ctx.Done():
 			shown.end()
-			fmt.Fprintf(c.out, "the job goes on: orderctl replays show %d --wait\n", job.ID)
+			printf(c.out, "the job goes on: orderctl replays show %d --wait\n", job.ID)
 			return errRefused
 		case <-time.After(followEvery):
 		}

@@ -75,7 +75,7 @@ func printRefused(out io.Writer, found []event.Message) error {
 	t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(t, "NUMBER\tREFUSED\tSOURCE\tCAUSE\tBYTES\tFROM")
 	for _, m := range found {
-		fmt.Fprintf(t, "%d/%d\t%s\t%s\t%s\t%s\t%s\n", m.Partition, m.Offset, stamp(m.Timestamp), m.Key, m.Header(quarantine.HeaderCause),
+		printf(t, "%d/%d\t%s\t%s\t%s\t%s\t%s\n", m.Partition, m.Offset, stamp(m.Timestamp), m.Key, m.Header(quarantine.HeaderCause),
 			m.Header(quarantine.HeaderLength), m.Header(quarantine.HeaderRemote))
 	}
 	return t.Flush()
@@ -95,12 +95,13 @@ func showRefused(cmd *cobra.Command, number string) error {
 		return errors.New("there is no such request in the quarantine; its topic keeps them for a time only")
 	}
 	m, out := found[0], cmd.OutOrStdout()
-	fmt.Fprintf(out, "refused  %s, of %s, from %s\ncause    %s\n", stamp(m.Timestamp), m.Key, m.Header(quarantine.HeaderRemote), m.Header(quarantine.HeaderCause))
+	printf(out, "refused  %s, of %s, from %s\ncause    %s\n", stamp(m.Timestamp), m.Key, m.Header(quarantine.HeaderRemote), m.Header(quarantine.HeaderCause))
 	if text, known := cause.Of(cause.English, m.Header(quarantine.HeaderCause)); known {
-		fmt.Fprintf(out, "         %s\nmeans    %s\nnext     %s\n", text.Happened, text.Means, text.Next)
+		printf(out, "         %s\nmeans    %s\nnext     %s\n", text.Happened, text.Means, text.Next)
 	}
-	fmt.Fprintf(out, "push id  %s\ntype     %s\nlength   %s\ndigest   %s\n\n%s\n", m.Header(event.HeaderPushID), m.Header(event.HeaderContentType),
-		m.Header(quarantine.HeaderLength), m.Header(event.HeaderDigest), shape(m.Value))
+	printf(out, "push id  %s\ntype     %s\nlength   %s\ndigest   %s\n\n", m.Header(event.HeaderPushID), m.Header(event.HeaderContentType),
+		m.Header(quarantine.HeaderLength), m.Header(event.HeaderDigest))
+	fmt.Fprintln(out, printableLines(shape(m.Value)))
 	return nil
 }
 

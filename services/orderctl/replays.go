@@ -94,7 +94,7 @@ The exit status is 0 when the job was made, and with --wait only when it ended w
 			return err
 		}
 		if !c.raw {
-			fmt.Fprintf(c.out, "replay %d: %d letters, %s\n", job.ID, job.Selected, strings.ReplaceAll(job.State, "_", " "))
+			printf(c.out, "replay %d: %d letters, %s\n", job.ID, job.Selected, strings.ReplaceAll(job.State, "_", " "))
 			c.hint(job)
 		}
 		if *wait || *dryRun {
@@ -107,13 +107,13 @@ The exit status is 0 when the job was made, and with --wait only when it ended w
 // hint says what a job waits for.
 func (c *console) hint(job jobView) {
 	if job.LeftOut > 0 {
-		fmt.Fprintf(c.out, "  %d more matched and are left out: they failed too many replays, and go by their numbers only\n", job.LeftOut)
+		printf(c.out, "  %d more matched and are left out: they failed too many replays, and go by their numbers only\n", job.LeftOut)
 	}
 	switch job.State {
 	case "waiting_approval":
-		fmt.Fprintf(c.out, "  it is large: a second person runs orderctl replays approve %d\n", job.ID)
+		printf(c.out, "  it is large: a second person runs orderctl replays approve %d\n", job.ID)
 	case "stopped":
-		fmt.Fprintf(c.out, "  it stopped by itself, since too many failed again: see orderctl dlq groups state=failed_again, then orderctl replays resume|cancel %d\n", job.ID)
+		printf(c.out, "  it stopped by itself, since too many failed again: see orderctl dlq groups state=failed_again, then orderctl replays resume|cancel %d\n", job.ID)
 	}
 }
 
@@ -162,14 +162,14 @@ func (c *console) printJob(j jobView) {
 	if j.DryRun {
 		kind = "dry run"
 	}
-	fmt.Fprintf(c.out, "%s %d by %s: %s\n", kind, j.ID, j.By, strings.ReplaceAll(j.State, "_", " "))
+	printf(c.out, "%s %d by %s: %s\n", kind, j.ID, j.By, strings.ReplaceAll(j.State, "_", " "))
 	if j.ApprovedBy != "" {
-		fmt.Fprintf(c.out, "  approved by %s\n", j.ApprovedBy)
+		printf(c.out, "  approved by %s\n", j.ApprovedBy)
 	}
 	if j.Reason != "" {
-		fmt.Fprintf(c.out, "  reason: %s\n", j.Reason)
+		printf(c.out, "  reason: %s\n", j.Reason)
 	}
-	fmt.Fprintf(c.out, "  %d selected, %d sent: %s\n", j.Selected, j.Sent, j.results())
+	printf(c.out, "  %d selected, %d sent: %s\n", j.Selected, j.Sent, j.results())
 	if !j.Balanced {
 		fmt.Fprintln(c.out, "  IT DOES NOT ADD UP: a letter is missing from the account; tell an SRE")
 	}
@@ -188,7 +188,7 @@ func listJobs(ctx context.Context, c *console, most int) error {
 		if j.DryRun {
 			state += " (dry run)"
 		}
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%d\t%s\t%s\n", j.ID, stamp(j.CreatedAt), j.By, state, j.Selected, j.results(), j.Reason)
+		printf(t, "%d\t%s\t%s\t%s\t%d\t%s\t%s\n", j.ID, stamp(j.CreatedAt), j.By, state, j.Selected, j.results(), j.Reason)
 	}
 	return t.Flush()
 }

@@ -108,14 +108,14 @@ func sendFile(ctx context.Context, cmd *cobra.Command, to *sender.Sender, flags 
 	took := time.Since(began).Round(time.Millisecond)
 	switch {
 	case errors.Is(err, sender.ErrNotSent):
-		fmt.Fprintf(out, "unsent    %s\n          %v\n", file, err)
+		fmt.Fprintf(out, "unsent    %s\n          %s\n", printable(file), printableLines(err.Error()))
 	case err != nil:
-		fmt.Fprintf(out, "unknown   %s (%s)\n          %v\n          next: see that ingest runs at that address and answers /readyz, then send the same file again\n", file, push.Source, err)
+		fmt.Fprintf(out, "unknown   %s (%s)\n          %s\n          next: see that ingest runs at that address and answers /readyz, then send the same file again\n", printable(file), push.Source, printableLines(err.Error()))
 	case answer.Accepted:
-		fmt.Fprintf(out, "accepted  %s (%s) code %s, %v\n          receipt %s\n", file, push.Source, answer.Code, took, answer.Receipt)
+		printf(out, "accepted  %s (%s) code %s, %v\n          receipt %s\n", file, push.Source, answer.Code, took, answer.Receipt)
 	default:
 		meaning := explain(push.Source, answer)
-		fmt.Fprintf(out, "refused   %s (%s) %s\n          meaning: %s\n          next: %s\n", file, push.Source, verdict(answer), meaning.what, meaning.next)
+		printf(out, "refused   %s (%s) %s\n          meaning: %s\n          next: %s\n", file, push.Source, verdict(answer), meaning.what, meaning.next)
 	}
 	return err == nil && answer.Accepted
 }

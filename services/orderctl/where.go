@@ -105,7 +105,7 @@ func (c *console) whereReceipt(ctx context.Context, receipt string) error {
 	if err != nil || c.raw {
 		return err
 	}
-	fmt.Fprintf(c.out, "a push of %s, received %s\n", answer.Source, stamp(answer.ReceivedAt))
+	printf(c.out, "a push of %s, received %s\n", answer.Source, stamp(answer.ReceivedAt))
 	if answer.Quarantined {
 		fmt.Fprintln(c.out, `  meaning: it was no readable order and lies in quarantine: nothing more will happen to it
   next:    the sender pushes it again, mended; orderctl quarantine ls shows what was wrong with it`)
@@ -118,9 +118,9 @@ func (c *console) whereReceipt(ctx context.Context, receipt string) error {
 		if o.Code != "" {
 			line += "  " + o.Code
 		}
-		fmt.Fprintf(c.out, "  %-10s %s\n", o.State, line)
+		printf(c.out, "  %-10s %s\n", o.State, line)
 		if text, known := cause.Of(cause.English, o.Code); known {
-			fmt.Fprintf(c.out, "    meaning: %s %s\n    next:    %s\n", text.Happened, text.Means, text.Next)
+			printf(c.out, "    meaning: %s %s\n    next:    %s\n", text.Happened, text.Means, text.Next)
 		}
 	}
 	return nil
@@ -138,25 +138,25 @@ var stateMeanings = map[string]string{
 }
 
 func (c *console) printOrder(o orderView) {
-	fmt.Fprintf(c.out, "%s  %s", o.OrderKey, o.State)
+	printf(c.out, "%s  %s", o.OrderKey, o.State)
 	if o.Total != nil {
-		fmt.Fprintf(c.out, "  %s", *o.Total)
+		printf(c.out, "  %s", *o.Total)
 		if o.Currency != "" {
-			fmt.Fprintf(c.out, " %s", o.Currency)
+			printf(c.out, " %s", o.Currency)
 		}
 	}
 	if o.DeliveredTotal != nil {
-		fmt.Fprintf(c.out, "  (delivered %s)", *o.DeliveredTotal)
+		printf(c.out, "  (delivered %s)", *o.DeliveredTotal)
 	}
 	fmt.Fprintln(c.out)
 	if meaning, known := stateMeanings[o.State]; known {
-		fmt.Fprintf(c.out, "  meaning: %s\n", meaning)
+		printf(c.out, "  meaning: %s\n", meaning)
 	}
 	if s, ok := o.openLetter(); ok {
 		if s.Revision > o.Revision || o.State != "parked" && s.Revision == o.Revision {
-			fmt.Fprintf(c.out, "  but:     the push of revision %d failed (%s): what is said above is about revision %d\n", s.Revision, s.Code, o.Revision)
+			printf(c.out, "  but:     the push of revision %d failed (%s): what is said above is about revision %d\n", s.Revision, s.Code, o.Revision)
 		}
-		fmt.Fprintf(c.out, "  next:    orderctl dlq show %d says what is wrong; a corrected push of the sender supersedes it\n", s.Letter)
+		printf(c.out, "  next:    orderctl dlq show %d says what is wrong; a corrected push of the sender supersedes it\n", s.Letter)
 	}
 	if o.EarlierLeftOut {
 		fmt.Fprintln(c.out, "  earlier steps are left out: there are too many")
@@ -164,7 +164,7 @@ func (c *console) printOrder(o orderView) {
 	t := tabwriter.NewWriter(c.out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(t, "  AT\tREVISION\tSTEP\tBY\tWHAT")
 	for _, s := range o.Steps {
-		fmt.Fprintf(t, "  %s\t%d\t%s\t%s\t%s\n", stamp(s.At), s.Revision, s.Step, s.Service, s.what())
+		printf(t, "  %s\t%d\t%s\t%s\t%s\n", stamp(s.At), s.Revision, s.Step, s.Service, s.what())
 	}
 	_ = t.Flush()
 }
