@@ -47,6 +47,13 @@ check_length() {
   [ -z "$out" ] || { echo "$out"; return 1; }
 }
 
+# What was built or downloaded stays out of every clone.
+check_size() {
+  local out
+  out=$(git ls-files -z | xargs -0 du -k -- | awk '$1 > 512 {print $2 ": " $1 " KiB, 512 are allowed"}')
+  [ -z "$out" ] || { echo "$out"; return 1; }
+}
+
 check_names() {
   local out
   out=$(find "${modules[@]}" -type d \( -name util -o -name utils -o -name common -o -name helpers -o -name misc -o -name models \))
@@ -54,7 +61,7 @@ check_names() {
 }
 
 failed=()
-for name in "${@:-vet modules tidy format length names lint}"; do
+for name in "${@:-vet modules tidy format length size names lint}"; do
   for one in $name; do
     start=$SECONDS
     if "check_$one"; then verdict=ok; else verdict=FAILED; failed+=("$one"); fi
