@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,6 +51,9 @@ func export(cmd *cobra.Command, o exportOptions) error {
 	w, err := parseWindow(o.from, o.to)
 	if err != nil {
 		return err
+	}
+	if err := checkTarget(o.out); err != nil {
+		return fmt.Errorf("--out: %w", err)
 	}
 	var cfg ordersSettings
 	if err := load(&cfg); err != nil {
@@ -172,6 +176,18 @@ func (e *exporter) allThere() error {
 			return fmt.Errorf("%s %s: the topic has %d records, %d were published\n  meaning: its retention has begun to remove this hour\n  next:    take a later --from, or --incomplete for what is left",
 				hour.source, hour.hour.Format(hourLayout), found, promised)
 		}
+	}
+	return nil
+}
+
+// checkTarget refuses what a finished file must not take the place of: the file is moved there.
+func checkTarget(path string) error {
+	if filepath.Base(path) == "." || strings.HasSuffix(path, string(filepath.Separator)) {
+		return errors.New("name a file")
+	}
+	info, err := os.Lstat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is a folder, a link or a device: name a file", path)
 	}
 	return nil
 }

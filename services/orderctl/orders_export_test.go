@@ -239,3 +239,22 @@ func (w *analystsWorld) balance() func(completeness) {
 		}
 	}
 }
+
+// A finished file is moved to its place: whatever else stands there is not replaced.
+func TestExportTargets(t *testing.T) {
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "a.parquet"), filepath.Join(dir, "link")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(file, link); err != nil {
+		t.Fatal(err)
+	}
+	for path, good := range map[string]bool{
+		file: true, filepath.Join(dir, "new.parquet"): true, link: false, dir: false, dir + "/": false, "": false, os.DevNull: false,
+	} {
+		if err := checkTarget(path); (err == nil) != good {
+			t.Errorf("%q: %v", path, err)
+		}
+	}
+}
