@@ -66,6 +66,19 @@ func (s *Store) Balance(ctx context.Context, f BalanceFilter, cursor string, lim
 	return views, next, nil
 }
 
+// Imbalance counts the hours that something is at fault in, and gives the first of them; zero if there is none.
+func (s *Store) Imbalance(ctx context.Context) (hours int, since time.Time, err error) {
+	var first *time.Time
+	err = s.pool.QueryRow(ctx, `select count(*), min(hour) from balance_hours where faults > 0`).Scan(&hours, &first)
+	if err != nil {
+		return 0, since, fmt.Errorf("count the hours that do not balance: %w", err)
+	}
+	if first != nil {
+		since = *first
+	}
+	return hours, since, nil
+}
+
 func (s *Store) addFaults(ctx context.Context, views []BalanceView) error {
 	sources := column(views, func(v BalanceView) string { return string(v.Source) })
 	hours := column(views, func(v BalanceView) time.Time { return v.Hour })

@@ -74,9 +74,19 @@ func (b *balance) ranges(ctx context.Context, source order.Source, known []store
 	return append(kept, grown...), nil
 }
 
-// at is the first offset of each partition that the broker stamped at that time or later.
+// at is the first offset of each partition that the broker stamped at that time, which has passed, or later. Where there is
+// none, the client asks for the end in a second request: a record that comes between the two is younger, and must not look
+// older. So the bound is never beyond where the end was before.
 func (b *balance) at(ctx context.Context, topic string, t time.Time) (offsets, error) {
-	return list(b.admin.ListOffsetsAfterMilli(ctx, t.UnixMilli(), topic))(topic)
+	end, err := list(b.admin.ListEndOffsets(ctx, topic))(topic)
+	if err != nil {
+		return nil, err
+	}
+	found, err := list(b.admin.ListOffsetsAfterMilli(ctx, t.UnixMilli(), topic))(topic)
+	for partition := range found {
+		found[partition] = min(found[partition], end[partition])
+	}
+	return found, err
 }
 
 // firstHour is the hour of the oldest record that the topic still has, or the present one; not earlier than is kept.

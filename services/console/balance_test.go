@@ -104,6 +104,9 @@ func TestBalancePages(t *testing.T) {
 				t.Errorf("%s is reached by no link", want)
 			}
 		}
+		if text := vera.get("/").body; !strings.Contains(text, texts[l]["wrong.hours"]) {
+			t.Errorf("the overview in %s is silent about hours that do not balance", l)
+		}
 		text := vera.get(board).body
 		for _, want := range []string{
 			`class="state bad"`, `class="state good"`, `class="state warn"`, `class="state quiet"`, fmt.Sprintf(texts[l]["balance.received"], "1,234"),

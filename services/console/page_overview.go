@@ -25,6 +25,8 @@ type overviewView struct {
 	Problems []problem
 
 	LettersSince time.Time // when the first of the open letters failed
+	Hours        int       // that do not balance
+	HoursSince   time.Time // the first of them
 }
 
 // Unasked tells whether some process was not asked yet, so that nobody can call everything good.
@@ -60,6 +62,9 @@ func (c *console) overviewPage(r *http.Request, _ user) (screen, error) {
 		ctx, cancel := context.WithTimeout(r.Context(), lookAtTables)
 		defer cancel()
 		groups, v.Jobs, errTables = c.tables(ctx)
+		if errTables == nil {
+			v.Hours, v.HoursSince, errTables = c.db.Imbalance(ctx)
+		}
 	})
 	seen, err := c.pages.flow.look(r.Context())
 	looking.Wait()

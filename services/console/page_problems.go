@@ -24,6 +24,7 @@ const (
 	troubleBreaker    trouble = "breaker"
 	troubleSlow       trouble = "slow"
 	troubleUnbalanced trouble = "unbalanced"
+	troubleHours      trouble = "hours"
 	troubleStopped    trouble = "stopped"
 	troubleApproval   trouble = "approval"
 	troubleLetters    trouble = "letters"
@@ -31,7 +32,7 @@ const (
 
 var troubles = []trouble{
 	troubleKafka, troubleDatabase, troubleNoWorker, troubleSilent, troubleRed, troubleGuard, troubleBreaker, troubleSlow,
-	troubleUnbalanced, troubleStopped, troubleApproval, troubleLetters,
+	troubleUnbalanced, troubleHours, troubleStopped, troubleApproval, troubleLetters,
 }
 
 // grave tells whether orders wait or are lost from sight; the others want a decision, but not at night.
@@ -81,6 +82,9 @@ func (v *overviewView) problems() []problem {
 	}
 	for _, j := range v.Jobs {
 		all = append(all, jobProblems(j)...)
+	}
+	if v.Hours > 0 {
+		all = append(all, problem{Trouble: troubleHours, Count: v.Hours, Since: v.HoursSince, To: "/balance"})
 	}
 	if v.Letters > 0 {
 		all = append(all, problem{Trouble: troubleLetters, Count: v.Letters, Since: v.LettersSince, To: "/letters/groups"})

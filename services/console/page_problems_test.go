@@ -38,6 +38,10 @@ func TestProblems(t *testing.T) {
 			&overviewView{Flow: seen, Database: true, Door: []instance{{Service: "ingest", Health: healthSilent}}},
 			[]problem{{Trouble: troubleSilent, Service: "ingest"}},
 		},
+		"hours": {
+			&overviewView{Flow: seen, Database: true, Hours: 2, HoursSince: began},
+			[]problem{{Trouble: troubleHours, Count: 2, Since: began, To: "/balance"}},
+		},
 		"letters and jobs": {
 			&overviewView{Flow: seen, Database: true, Letters: 5, LettersSince: began, Jobs: []jobAnswer{
 				{ID: 1, State: store.JobRunning, Balanced: true}, {ID: 2, State: store.JobWaitingApproval, Balanced: true}, {ID: 3, State: store.JobStopped, Balanced: true}, {ID: 4, Selected: 9},
