@@ -175,7 +175,7 @@ func TestErasedRequest(t *testing.T) {
 	call("icbu:P2", 3, func() {}) // received before the erasure, but persist has not heard of it
 	s.want(`select order_key from deliveries where request is not null`, "icbu:P2")
 	s.apply(validated("icbu:P2", 3, "b"))
-	if expired, err := s.store.Expire(t.Context(), retention(t, "2160h"), "persist", nil); err != nil || expired.Requests != 1 {
+	if expired, err := s.store.Expire(t.Context(), retention(t, "2160h"), "persist", "", nil); err != nil || expired.Requests != 1 {
 		t.Errorf("%+v %v", expired, err)
 	}
 	s.want(`select count(*) from deliveries where request is not null`, "0")
@@ -258,7 +258,7 @@ func TestExpire(t *testing.T) {
 	const amounts = `select order_key, total::text, state, phone_pseudonym, updated_at, received_at from orders order by 1`
 	before := s.rows(amounts)
 	kept := retention(t, "2160h,procurement=2400h")
-	expired, err := s.store.Expire(t.Context(), kept, "persist", nil)
+	expired, err := s.store.Expire(t.Context(), kept, "persist", "", nil)
 	if err != nil || expired != (store.Expired{Orders: 2, Letters: 2, Requests: 1}) {
 		t.Errorf("%+v %v", expired, err)
 	}
@@ -269,7 +269,7 @@ func TestExpire(t *testing.T) {
 	}
 	s.want(`select who, action, object, reason from audit order by id`, "persist expire 2 orders of icbu kept 2160h0m0s",
 		"persist expire 2 letters of icbu kept 2160h0m0s", "persist expire 1 requests of icbu kept 2160h0m0s")
-	if again, err := s.store.Expire(t.Context(), kept, "persist", nil); err != nil || again != (store.Expired{}) {
+	if again, err := s.store.Expire(t.Context(), kept, "persist", "", nil); err != nil || again != (store.Expired{}) {
 		t.Errorf("once more: %+v %v", again, err)
 	}
 	s.want(`select count(*) from audit`, "3")
@@ -294,14 +294,14 @@ func TestExpireLocksAndPlans(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), store.ExpireLock); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.store.Expire(t.Context(), retention(t, "2160h"), "b", nil); !errors.Is(err, store.ErrExpiring) {
+	if _, err := s.store.Expire(t.Context(), retention(t, "2160h"), "b", "", nil); !errors.Is(err, store.ErrExpiring) {
 		t.Errorf("beside another one: %v", err)
 	}
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	var told []int
-	if expired, err := s.store.Expire(t.Context(), retention(t, "2160h"), "b", func(e store.Expired) { told = append(told, e.Orders) }); err != nil || expired.Orders != 600 {
+	if expired, err := s.store.Expire(t.Context(), retention(t, "2160h"), "b", "", func(e store.Expired) { told = append(told, e.Orders) }); err != nil || expired.Orders != 600 {
 		t.Errorf("%+v %v", expired, err)
 	}
 	if !slices.Equal(told, []int{500, 600, 600, 600}) {
@@ -311,7 +311,7 @@ func TestExpireLocksAndPlans(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.wantNoScan(t, func(b *store.Store) error {
-		_, err := b.Expire(t.Context(), retention(t, "2160h"), "b", nil)
+		_, err := b.Expire(t.Context(), retention(t, "2160h"), "b", "", nil)
 		return err
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -74,7 +75,7 @@ const (
 // Expire removes payloads and personal data whose retention has passed, in small transactions, each with its own line in
 // the audit. What it returns beside an error is gone for good. It is safe beside the services, and beside itself: then it
 // is ErrExpiring.
-func (s *Store) Expire(ctx context.Context, kept privacy.Retention, by string, report func(Expired)) (Expired, error) {
+func (s *Store) Expire(ctx context.Context, kept privacy.Retention, by, reason string, report func(Expired)) (Expired, error) {
 	var total Expired
 	sources, err := query(ctx, s, selectSources, pgx.RowTo[order.Source])
 	if err != nil {
@@ -88,7 +89,7 @@ func (s *Store) Expire(ctx context.Context, kept privacy.Retention, by string, r
 			{expireOrders, "orders", &total.Orders}, {expireLetters, "letters", &total.Letters}, {expireRequests, "requests", &total.Requests},
 		} {
 			for {
-				n, err := s.expireBatch(ctx, part.sql, part.what, source, kept.Of(source), by)
+				n, err := s.expireBatch(ctx, part.sql, part.what, source, kept.Of(source), by, reason)
 				*part.count += n
 				if err != nil {
 					return total, fmt.Errorf("expire %s: %w", part.what, err)
@@ -105,7 +106,7 @@ func (s *Store) Expire(ctx context.Context, kept privacy.Retention, by string, r
 	return total, nil
 }
 
-func (s *Store) expireBatch(ctx context.Context, sql, what string, source order.Source, retention time.Duration, by string) (n int, err error) {
+func (s *Store) expireBatch(ctx context.Context, sql, what string, source order.Source, retention time.Duration, by, reason string) (n int, err error) {
 	err = s.unhurried(ctx, func(tx pgx.Tx) error {
 		var mine bool
 		if err := tx.QueryRow(ctx, expireLock).Scan(&mine); err != nil {
@@ -121,7 +122,7 @@ func (s *Store) expireBatch(ctx context.Context, sql, what string, source order.
 		if n = int(tag.RowsAffected()); n == 0 {
 			return nil
 		}
-		return addAudit(ctx, tx, AuditEntry{Who: by, Action: "expire", Object: fmt.Sprintf("%d %s of %s", n, what, cmp.Or(source, "no source")), Reason: "kept " + retention.String()})
+		return addAudit(ctx, tx, AuditEntry{Who: by, Action: "expire", Object: fmt.Sprintf("%d %s of %s", n, what, cmp.Or(source, "no source")), Reason: strings.TrimSuffix("kept "+retention.String()+"; "+reason, "; ")})
 	})
 	if err != nil {
 		n = 0

@@ -281,13 +281,13 @@ func TestRotateBesideErasure(t *testing.T) {
 			continue
 		}
 		s.want(`update orders set received_at = now() - interval '1 year', version = version + 1 where order_key = '`+string(key)+`' returning 1`, "1")
-		if _, err := s.store.Expire(t.Context(), retention(t, "2160h"), "persist", nil); err != nil {
+		if _, err := s.store.Expire(t.Context(), retention(t, "2160h"), "persist", "", nil); err != nil {
 			t.Error(err)
 		}
 	}
 	close(stop)
 	rotating.Wait()
-	if _, err := s.store.Expire(t.Context(), retention(t, "2160h"), "persist", nil); err != nil { // rows that were locked
+	if _, err := s.store.Expire(t.Context(), retention(t, "2160h"), "persist", "", nil); err != nil { // rows that were locked
 		t.Error(err)
 	}
 	s.want(`select count(*) from orders where payload is not null or personal is not null`, "0")
@@ -327,7 +327,7 @@ func TestRotateOvertaken(t *testing.T) {
 				s.rows(`update orders set received_at = now() - interval '1 year'`)
 				s.rows(`update dead_letters set first_failed_at = now() - interval '1 year'`)
 				s.rows(`update deliveries set claimed_at = now() - interval '1 year'`)
-				if _, err := s.store.Expire(t.Context(), retention(t, "2160h"), "x", nil); err != nil {
+				if _, err := s.store.Expire(t.Context(), retention(t, "2160h"), "x", "", nil); err != nil {
 					t.Error(err)
 				}
 			},

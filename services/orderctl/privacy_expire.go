@@ -52,7 +52,7 @@ brings nothing back.` + settingsHelp(&expireSettings{}),
 		text := func(e store.Expired) string {
 			return fmt.Sprintf("%d orders, %d letters, %d requests", e.Orders, e.Letters, e.Requests)
 		}
-		removed, err := db.Expire(cmd.Context(), kept, who.by, func(e store.Expired) { shown.show(0, 0, text(e)) })
+		removed, err := db.Expire(cmd.Context(), kept, who.by, who.reason, func(e store.Expired) { shown.show(0, 0, text(e)) })
 		shown.end()
 		fmt.Fprintf(out, "removed the payloads and personal data of %s\n", text(removed))
 		if errors.Is(err, store.ErrExpiring) {

@@ -64,8 +64,14 @@ func where(ctx context.Context, c *console, args []string) error {
 		}
 		c.printOrder(o)
 	}
+	if len(found.Items) >= mostFound && !c.raw {
+		fmt.Fprintf(c.out, "\nMore than %d orders may have this number: ask by an order key, which only one has.\n", mostFound)
+	}
 	return nil
 }
+
+// mostFound is how many orders the console finds by one number, at most.
+const mostFound = 100
 
 // whereNothing says what it means that no order was found: the number may be the receipt of a push without one.
 func (c *console) whereNothing(ctx context.Context, number string) error {

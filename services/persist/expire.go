@@ -26,7 +26,7 @@ type expirer struct {
 
 func newExpirer(db *store.Store, kept privacy.Retention, p *boot.Process) *expirer {
 	e := &expirer{
-		expire: func(ctx context.Context) (store.Expired, error) { return db.Expire(ctx, kept, service, nil) },
+		expire: func(ctx context.Context) (store.Expired, error) { return db.Expire(ctx, kept, service, "", nil) },
 		log:    p.Log,
 		removed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "orderflow_expired_total",
