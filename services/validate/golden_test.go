@@ -107,8 +107,14 @@ func TestExamples(t *testing.T) {
 			t.Errorf("%s: %v", e.name, err)
 		}
 	}
-	for name, got := range verdicts {
-		file := filepath.Join("testdata", filepath.FromSlash(name)+".golden")
+	holdGolden(t, "testdata", verdicts)
+}
+
+// holdGolden holds texts, by the example's name, against the golden files of a folder, of which there must be no other.
+func holdGolden(t *testing.T, folder string, texts map[string]string) {
+	t.Helper()
+	for name, got := range texts {
+		file := filepath.Join(folder, filepath.FromSlash(name)+".golden")
 		if *update {
 			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 				t.Fatal(err)
@@ -123,9 +129,9 @@ func TestExamples(t *testing.T) {
 			t.Errorf("%s: %v\n%s\nwant\n%s", name, err, got, want)
 		}
 	}
-	golden, err := filepath.Glob("testdata/*/*.golden")
-	if err != nil || len(golden) != len(verdicts) {
-		t.Errorf("%d golden files for %d examples, %v", len(golden), len(verdicts), err)
+	golden, err := filepath.Glob(filepath.Join(folder, "*", "*.golden"))
+	if err != nil || len(golden) != len(texts) {
+		t.Errorf("%d golden files for %d examples, %v", len(golden), len(texts), err)
 	}
 }
 

@@ -65,26 +65,7 @@ func TestRecordsOfTheExamples(t *testing.T) {
 		}
 		texts[e.name] += string(text) + "\n"
 	}
-	for name, got := range texts {
-		file := filepath.Join("testdata", "published", filepath.FromSlash(name)+".golden")
-		if *update {
-			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		want, err := os.ReadFile(file)
-		if err != nil || got != string(want) {
-			t.Errorf("%s: %v\n%s\nwant\n%s", name, err, got, want)
-		}
-	}
-	golden, err := filepath.Glob("testdata/published/*/*.golden")
-	if err != nil || len(golden) != len(texts) {
-		t.Errorf("%d golden files for %d examples, %v", len(golden), len(texts), err)
-	}
+	holdGolden(t, filepath.Join("testdata", "published"), texts)
 }
 
 // TestHeadersOfARecord: those of the document but for what the value decides.
