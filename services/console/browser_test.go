@@ -136,6 +136,12 @@ func (w *window) sees(texts ...string) {
 	}
 }
 
+// hears waits until a screen reader is told a text: that is when a new part has settled, a moment after it is to be seen.
+func (w *window) hears(text string) {
+	w.t.Helper()
+	w.until(`document.getElementById("news").innerText.includes(` + strconv.Quote(text) + `)`)
+}
+
 // until waits until a script says so.
 func (w *window) until(script string) {
 	w.t.Helper()
