@@ -12,40 +12,14 @@ import (
 // Currency of every amount; the contract carries none.
 const Currency = "CNY"
 
-// Judge decodes a push, applies the contract's rules and gives the normalised document and the canonical order. The error
-// is a *source.Fault. No rule of this contract looks at the time of receipt.
+// Judge applies the contract to a push (source.Judge). No rule of this contract looks at the time of receipt.
 func Judge(body []byte, _ time.Time) (doc []byte, o order.Order, err error) {
-	wire, rules, err := read(body)
-	if err != nil {
-		return nil, order.Order{}, err
-	}
-	if fault := rules.Fault(); fault != nil {
-		return nil, order.Order{}, fault
-	}
-	if doc, err = source.Encode(wire); err != nil {
-		return nil, order.Order{}, err
-	}
-	return doc, canonical(wire, rules.Warnings()), nil
+	return source.Judge(body, (*Order).check, canonical)
 }
 
-// Map reads a normalised document back into the canonical order. It applies no rule: what an earlier version of validate
-// let through stays readable. The error is a *source.Fault at a field that cannot be read.
+// Map reads a normalised document back (source.Map).
 func Map(doc []byte) (order.Order, error) {
-	wire, rules, err := read(doc)
-	if err != nil {
-		return order.Order{}, err
-	}
-	return canonical(wire, rules.Warnings()), nil
-}
-
-func read(body []byte) (*Order, *source.Rules, error) {
-	wire := new(Order)
-	if err := source.Decode(body, wire); err != nil {
-		return nil, nil, err
-	}
-	rules := new(source.Rules)
-	wire.check(rules)
-	return wire, rules, nil
+	return source.Map(doc, (*Order).check, canonical)
 }
 
 func (w *Order) check(r *source.Rules) {

@@ -15,44 +15,15 @@ const Currency = "CNY"
 // statusCompleted: only orders whose receipt was confirmed are pushed (seed 002, note 1.1).
 const statusCompleted = "completed"
 
-// Judge decodes one order of a batch, applies the contract's rules and gives the normalised document and the canonical
-// order. The error is a *source.Fault. The order's age counts from receivedAt, so a replay never changes the verdict.
+// Judge applies the contract to one order of a batch (source.Judge). The order's age counts from receivedAt, so a replay
+// never changes the verdict.
 func Judge(body []byte, receivedAt time.Time) (doc []byte, o order.Order, err error) {
-	wire, err := Decode(body)
-	if err != nil {
-		return nil, order.Order{}, err
-	}
-	rules := new(source.Rules)
-	wire.check(rules, receivedAt)
-	if fault := rules.Fault(); fault != nil {
-		return nil, order.Order{}, fault
-	}
-	if doc, err = source.Encode(wire); err != nil {
-		return nil, order.Order{}, err
-	}
-	return doc, canonical(wire, rules.Warnings()), nil
+	return source.Judge(body, func(w *Order, r *source.Rules) { w.check(r, receivedAt) }, canonical)
 }
 
-// Map reads a normalised document back into the canonical order, with those warnings that need no time of receipt. It
-// applies no rule: what an earlier version of validate let through stays readable. The error is a *source.Fault at a field
-// that cannot be read.
+// Map reads a normalised document back (source.Map), with those warnings that need no time of receipt.
 func Map(doc []byte) (order.Order, error) {
-	wire, err := Decode(doc)
-	if err != nil {
-		return order.Order{}, err
-	}
-	rules := new(source.Rules)
-	wire.checkContent(rules)
-	return canonical(wire, rules.Warnings()), nil
-}
-
-// Decode reads one order into the wire type and applies no rule but the fields' types. The error is a *source.Fault.
-func Decode(body []byte) (*Order, error) {
-	wire := new(Order)
-	if err := source.Decode(body, wire); err != nil {
-		return nil, err
-	}
-	return wire, nil
+	return source.Map(doc, (*Order).checkContent, canonical)
 }
 
 func canonical(w *Order, warnings []string) order.Order {
