@@ -142,17 +142,23 @@ func (w *window) hears(text string) {
 	w.until(`document.getElementById("news").innerText.includes(` + strconv.Quote(text) + `)`)
 }
 
-// until waits until a script says so.
+// until waits until a script says so. A page that is just being replaced by another cannot be asked: that is no answer.
 func (w *window) until(script string) {
 	w.t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for late := time.After(bustest.Patience); !eval[bool](w, `!!document.body && `+script); {
+	ctx, cancel := context.WithTimeout(w.ctx, bustest.Patience)
+	defer cancel()
+	for {
+		so, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`!!document.body && `+script))
+		if err == nil && so {
+			return
+		}
 		select {
 		case <-tick.C:
-		case <-late:
+		case <-ctx.Done():
 			w.shoot("fault")
-			w.t.Fatalf("%s never came; the page is %s", script, eval[string](w, `location.href + " " + document.body.innerText`))
+			w.t.Fatalf("%s never came (%v); the page is %s", script, err, eval[string](w, `location.href + " " + document.body.innerText`))
 		}
 	}
 }
@@ -186,11 +192,19 @@ func (w *window) focusShows() {
 	}
 }
 
-// press goes to a link or button by Tab, and presses Enter.
+// press goes by Tab to a link or button that leads to another page, and presses Enter.
 func (w *window) press(name string) {
 	w.t.Helper()
 	w.tabTo(name)
+	w.enter()
+}
+
+// enter presses Enter and waits for the page that it leads to: what is to be seen there may stand on this one too.
+func (w *window) enter() {
+	w.t.Helper()
+	eval[bool](w, `window.left = true`)
 	w.do(chromedp.KeyEvent(kb.Enter))
+	w.until(`!window.left && document.readyState === "complete"`)
 }
 
 func (w *window) fill(name, text string) {
@@ -205,7 +219,7 @@ func (w *window) login(who string) {
 	w.open("/login")
 	w.fill("name", who)
 	w.fill("password", who+who)
-	w.do(chromedp.KeyEvent(kb.Enter))
+	w.enter()
 	w.sees("Overview", who)
 }
 

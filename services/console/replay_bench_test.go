@@ -44,6 +44,7 @@ type yard struct {
 	mu      sync.Mutex
 	answers map[order.Key]event.Outcome // of the service; "" fails again
 	arrived map[string]int              // records by job, letter and replay number
+	paused  chan struct{}               // the service goes on when it is closed; nil: it goes on
 	offset  atomic.Int64                // of letters in the dead-letter topic
 }
 
@@ -167,6 +168,9 @@ func (y *yard) serve() {
 			client.PollFetches(ctx).EachRecord(func(r *kgo.Record) { facts = append(facts, y.outcome(bus.FromRecord(r))) })
 			y.apply(facts...)
 			y.apply(facts...) // as a worker does that was killed before it committed
+			if len(facts) > 0 {
+				y.rest(ctx)
+			}
 		}
 	}()
 	y.Cleanup(func() {
@@ -174,6 +178,33 @@ func (y *yard) serve() {
 		<-done
 		client.Close()
 	})
+}
+
+// pause has the service rest after the next letters that it gets, until the returned function is called.
+func (y *yard) pause() (release func()) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	paused := make(chan struct{})
+	y.paused = paused
+	return func() {
+		y.mu.Lock()
+		defer y.mu.Unlock()
+		close(paused)
+		y.paused = nil
+	}
+}
+
+func (y *yard) rest(ctx context.Context) {
+	y.mu.Lock()
+	paused := y.paused
+	y.mu.Unlock()
+	if paused == nil {
+		return
+	}
+	select {
+	case <-paused:
+	case <-ctx.Done():
+	}
 }
 
 func (y *yard) outcome(m event.Message) store.Fact {

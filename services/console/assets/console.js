@@ -18,12 +18,15 @@
     const at = document.activeElement;
     focused = live() && live().contains(at) ? { key: keyOf(at), nth: alike(keyOf(at)).indexOf(at) } : null;
   });
-  document.addEventListener("htmx:afterSettle", () => {
-    stale(false);
+  // At once, not when the part has settled: a key that is pressed in between would go nowhere.
+  document.addEventListener("htmx:afterSwap", () => {
     if (focused && live() && !live().contains(document.activeElement)) {
       const now = alike(focused.key);
       (now[focused.nth] || now[0] || document.getElementById("main")).focus({ preventScroll: true });
     }
+  });
+  document.addEventListener("htmx:afterSettle", () => {
+    stale(false);
     const news = live() && live().dataset.news;
     if (news && news !== said) {
       document.getElementById("news").textContent = said = news;
