@@ -67,11 +67,12 @@ func TestFaultEffects(t *testing.T) {
 		for after, want := range map[string]string{``: "0 ", `,"after":true`: "1 5.00"} {
 			s := start(t)
 			s.put("faults", `{"faults":[{"partner":"`+c.partner+`","times":1,`+c.effect+after+`}]}`)
-			timeout := 20 * time.Second
+			var err error
 			if strings.Contains(c.effect, "hang") {
-				timeout = 300 * time.Millisecond
+				err = s.giveUp(c.partner, func() bool { return len(s.sandbox.faults.list()) == 0 && s.held(c.partner, "A") == want })
+			} else {
+				err = s.send(c.partner, 20*time.Second)
 			}
-			err := s.send(c.partner, timeout)
 			wantClass(t, c.effect+after, err, c.class, c.code)
 			failed, ok := errors.AsType[*partner.Error](err)
 			if ok && (failed.RetryAfter > 20*time.Second) != c.wait {
@@ -92,6 +93,50 @@ func (s *stand) send(to string, timeout time.Duration) error {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), timeout)
 	defer cancel()
+	return s.sendIn(ctx, to)
+}
+
+// passing is a context whose deadline passes when the test says so.
+type passing struct {
+	context.Context
+	passed chan struct{}
+}
+
+func (p passing) Done() <-chan struct{} { return p.passed }
+
+func (p passing) Err() error {
+	select {
+	case <-p.passed:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+// giveUp sends like send, and its time is over once the call has come so far.
+func (s *stand) giveUp(to string, far func() bool) error {
+	s.Helper()
+	return s.giveUpCall(far, func(ctx context.Context) error { return s.sendIn(ctx, to) })
+}
+
+func (s *stand) giveUpCall(far func() bool, call func(context.Context) error) error {
+	s.Helper()
+	ctx := passing{s.Context(), make(chan struct{})}
+	ended := make(chan error, 1)
+	go func() { ended <- call(ctx) }()
+	s.waitFor("the call is under way", far)
+	close(ctx.passed)
+	return <-ended
+}
+
+// calling tells whether the partner has a call in hand.
+func (s *stand) calling(to string) bool {
+	s.sandbox.book.mu.Lock()
+	defer s.sandbox.book.mu.Unlock()
+	return s.sandbox.book.inFlight[to] > 0
+}
+
+func (s *stand) sendIn(ctx context.Context, to string) error {
 	if to == "okki" {
 		_, err := s.okki.Create(ctx, contract("A", "5.00"))
 		return err
@@ -157,28 +202,22 @@ func TestFaultDelay(t *testing.T) {
 	}
 	s.admin(http.MethodDelete, "orders", "")
 	s.put("faults", `{"faults":[{"partner":"okki","delay_ms":3600000}]}`)
-	wantClass(t, "gave up before", s.send("okki", 200*time.Millisecond), partner.Unknown, "timeout")
+	wantClass(t, "gave up before", s.giveUp("okki", func() bool { return s.calling("okki") }), partner.Unknown, "timeout")
 	s.put("faults", `{"faults":[{"partner":"okki","delay_ms":3600000,"after":true}]}`)
-	s.waitFor("the first call has left", func() bool {
-		s.sandbox.book.mu.Lock()
-		defer s.sandbox.book.mu.Unlock()
-		return s.sandbox.book.inFlight["okki"] == 0
-	})
+	s.waitFor("the first call has left", func() bool { return !s.calling("okki") })
 	if got := s.held("okki", "A"); got != "0 " {
 		t.Errorf("taken though the caller had left: %q", got)
 	}
-	wantClass(t, "gave up after", s.send("okki", 200*time.Millisecond), partner.Unknown, "timeout")
-	if got := s.held("okki", "A"); got != "1 5.00" {
-		t.Errorf("holds %q", got)
-	}
+	wantClass(t, "gave up after", s.giveUp("okki", func() bool { return s.held("okki", "A") == "1 5.00" }), partner.Unknown, "timeout")
 }
 
 func TestPriceQueryUnderFaults(t *testing.T) {
 	s := start(t)
 	s.put("faults", `{"faults":[{"partner":"okki","hang":true}]}`)
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	_, err := s.okki.Query(ctx, []byte(`{"action":0,"amount":"1"}`))
+	err := s.giveUpCall(func() bool { return s.calling("okki") }, func(ctx context.Context) error {
+		_, err := s.okki.Query(ctx, []byte(`{"action":0,"amount":"1"}`))
+		return err
+	})
 	wantClass(t, "slow query", err, partner.Unknown, "timeout")
 }
 
