@@ -32,29 +32,24 @@ func (in *ingest) pushes() map[string]func() toldAnswer {
 }
 
 // everywhere pushes once to each source at the same time.
-func (in *ingest) everywhere(check func(source string, a toldAnswer, took time.Duration)) {
+func (in *ingest) everywhere(check func(source string, a toldAnswer)) {
 	var all sync.WaitGroup
 	for source, push := range in.pushes() {
-		all.Go(func() {
-			begun := time.Now()
-			a := push()
-			check(source, a, time.Since(begun))
-		})
+		all.Go(func() { check(source, push()) })
 	}
 	all.Wait()
 }
 
 func (in *ingest) refusedNow(name string) {
 	in.t.Helper()
-	in.everywhere(func(source string, a toldAnswer, took time.Duration) {
-		if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" || a.header.Get(headerReceipt) != "" {
-			in.t.Errorf("%s: %d %v %s", source, a.status, a.header, a.body)
-		}
-		if took > 5*time.Second {
-			in.t.Errorf("%s: answered after %s", source, took)
-		}
-		a.body = withoutSign(in.t, source, a.body)
-		golden(in.t, source+"-again", a.text(in.t))
+	inTime(in.t, 5*time.Second, func() {
+		in.everywhere(func(source string, a toldAnswer) {
+			if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" || a.header.Get(headerReceipt) != "" {
+				in.t.Errorf("%s: %d %v %s", source, a.status, a.header, a.body)
+			}
+			a.body = withoutSign(in.t, source, a.body)
+			golden(in.t, source+"-again", a.text(in.t))
+		})
 	})
 	if in.t.Failed() {
 		in.t.Fatalf("%s: pushes were not told to try again", name)
@@ -63,7 +58,7 @@ func (in *ingest) refusedNow(name string) {
 
 func (in *ingest) acceptedNow(name string) {
 	in.t.Helper()
-	in.everywhere(func(source string, a toldAnswer, _ time.Duration) {
+	in.everywhere(func(source string, a toldAnswer) {
 		if a.status != http.StatusOK || a.header.Get(headerReceipt) == "" {
 			in.t.Errorf("%s: %s: %d %s", name, source, a.status, a.body)
 			return
