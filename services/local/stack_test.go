@@ -213,7 +213,7 @@ func (r *running) nothingLeft() {
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		eventually(r.t, 10*time.Second, s.name+" has ended", func() error {
+		eventually(r.t, patience, s.name+" has ended", func() error {
 			if alive(pid) {
 				return fmt.Errorf("process %d lives", pid)
 			}
