@@ -17,6 +17,9 @@ import (
 	"go.opentelemetry.io/otel"
 )
 
+// patience is how long a test waits for a process. It is long because the machine may be busy; nothing waits for it when all is well.
+const patience = 60 * time.Second
+
 // The test binary plays the service: what Main does to a process can only be seen from outside of it.
 func TestMain(m *testing.M) {
 	if mode := os.Getenv("BOOT_TEST_MODE"); mode != "" {
@@ -96,7 +99,7 @@ func start(t *testing.T, mode string, pipe *os.File, env ...string) *service {
 // waitFor returns the next log line with that message.
 func (s *service) waitFor(t *testing.T, message string) map[string]any {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(patience)
 	for {
 		select {
 		case line, open := <-s.log:
@@ -128,7 +131,7 @@ func (s *service) ended(t *testing.T) int {
 	select {
 	case <-s.exit:
 		return s.cmd.ProcessState.ExitCode()
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the process did not end")
 		return -1
 	}
@@ -151,7 +154,7 @@ func (s *service) get(t *testing.T, path string) (int, string) {
 // ready polls /readyz until the process answers with the status.
 func (s *service) ready(t *testing.T, status int) string {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		if got, body := s.get(t, "/readyz"); got == status && !strings.Contains(body, "starting") {
 			return body
 		}
