@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -52,10 +53,11 @@ func TestReplayOfABadMapping(t *testing.T) {
 		if out, err := s.tryOrderctl("olga", "replays", "approve", job); err == nil {
 			t.Errorf("the author approved the job: %s", out)
 		}
+		middle := s.gateAt(count / 3)
 		if out, err := s.tryOrderctl("anna", "replays", "approve", job); err != nil {
 			t.Fatalf("approve: %v %s", err, out)
 		}
-		sent := s.killInTheMiddle(job, count)
+		sent := s.killInTheMiddle(job, middle)
 		t.Logf("the console was killed when %d of %d letters were sent, after %s", sent, count, time.Since(began).Round(time.Millisecond))
 		newer := s.newerPushes(job, orders)
 		eventually(t, patience, "orderctl says that nobody answers", func() error {
@@ -169,25 +171,45 @@ func (s *stack) waitingJob(command *process) (job string) {
 	return strings.TrimSuffix(job, ":")
 }
 
-// killInTheMiddle kills the console once it has sent a third of the letters, and gives how many it has.
-func (s *stack) killInTheMiddle(job string, count int) int {
+// gate is an advisory lock in PostgreSQL. While the test holds it, the console stops once it has sent so many letters: what
+// it sent last is in Kafka, and PostgreSQL does not know it yet. Without it the middle of a replay is over within a second.
+const gate = 4711
+
+func (s *stack) gateAt(letters int) *pgxpool.Conn {
 	s.t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.Now().Add(patience)
-	sent := 0
-	for sent < count/3 {
-		<-tick.C
-		if sent = s.count(`select count(*) from replay_items where job_id = $1 and sent_at is not null`, job); time.Now().After(deadline) {
-			s.t.Fatalf("after %s only %d letters were sent", patience, sent)
+	conn, err := s.pool.Acquire(s.t.Context())
+	if err == nil {
+		_, err = conn.Exec(s.t.Context(), fmt.Sprintf(`select pg_advisory_lock(%d);
+			create function gate() returns trigger language plpgsql as $$ begin
+				if (select count(*) from replay_items where sent_at is not null) >= %d then perform pg_advisory_xact_lock(%[1]d); end if;
+				return null;
+			end $$;
+			create trigger gate before update of partition on replay_items for each statement execute function gate()`, gate, letters))
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return conn
+}
+
+// killInTheMiddle kills the console while it stands at the gate, and gives how many letters it has sent.
+func (s *stack) killInTheMiddle(job string, holder *pgxpool.Conn) int {
+	s.t.Helper()
+	defer holder.Release()
+	eventually(s.t, patience, "the console is in the middle", func() error {
+		if s.count(`select count(*) from pg_locks where locktype = 'advisory' and objid = $1 and not granted`, gate) == 0 {
+			return fmt.Errorf("%d letters are sent", s.count(`select count(*) from replay_items where job_id = $1 and sent_at is not null`, job))
 		}
-	}
+		return nil
+	})
 	s.services["console"].kill()
-	sent = s.count(`select count(*) from replay_items where job_id = $1 and sent_at is not null`, job)
-	if sent > count-newerPushes {
-		s.t.Fatalf("the console had sent %d of %d letters before it was killed", sent, count)
+	// What waits for the gate ends with the console; PostgreSQL would notice only behind it.
+	_, err := holder.Exec(s.t.Context(), fmt.Sprintf(`select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and objid = %d and not granted;
+		drop function gate cascade; select pg_advisory_unlock(%[1]d)`, gate))
+	if err != nil {
+		s.t.Fatal(err)
 	}
-	return sent
+	return s.count(`select count(*) from replay_items where job_id = $1 and sent_at is not null`, job)
 }
 
 // newerPushes pushes some of the orders anew whose letters were not sent yet, waits until they have arrived, and gives all
