@@ -82,9 +82,7 @@ func whereIsMyOrder(t *testing.T, s *stack) {
 		}
 		return nil
 	}
-	if err := states("received"); err != nil {
-		t.Errorf("while no worker runs: %v", err)
-	}
+	eventually(t, patience, "the receipt says received while no worker runs", func() error { return states("received") })
 	for _, worker := range workers {
 		s.restart(worker)
 	}

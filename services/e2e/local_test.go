@@ -12,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // clone is a folder in which `make run` can work: what it needs of a clone, and nothing beside it.
@@ -63,7 +62,7 @@ func TestMakeRun(t *testing.T) {
 	if err := syscall.Kill(victim, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 40*time.Second, "a killed service is started again", func() error {
+	eventually(t, patience, "a killed service is started again", func() error {
 		if now := descendants(t, local.cmd.Process.Pid)["persist"]; len(now) != 1 || now[0] == victim {
 			return fmt.Errorf("persist: %v", now)
 		}
@@ -72,7 +71,7 @@ func TestMakeRun(t *testing.T) {
 
 	children = descendants(t, local.cmd.Process.Pid)
 	local.kill()
-	eventually(t, 15*time.Second, "nobody outlives a killed local", func() error {
+	eventually(t, patience, "nobody outlives a killed local", func() error {
 		for name, pids := range children {
 			for _, pid := range pids {
 				if runs(pid) {

@@ -93,8 +93,8 @@ func (p *process) end(sig syscall.Signal) {
 	_ = p.cmd.Process.Signal(sig)
 	select {
 	case <-p.done:
-	case <-time.After(30 * time.Second):
-		p.t.Errorf("%s did not end within 30 s of %v", p.name, sig)
+	case <-time.After(patience):
+		p.t.Errorf("%s did not end within %s of %v", p.name, patience, sig)
 		_ = p.cmd.Process.Kill()
 		<-p.done
 	}
