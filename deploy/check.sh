@@ -21,10 +21,15 @@ check_modules() {
 
 check_vet() { go vet work && go vet -tags e2e ./services/e2e/... ./services/console/... ./pkg/registryserver/... && go vet -tags synctests ./pkg/worker/...; }
 
+tidy_diff() { (cd "$1" && GOWORK=off "${@:2}" go mod tidy -diff); }
+
+# A difference is printed; a failure without one is that of a download.
 check_tidy() {
-  local m bad=0
+  local m out bad=0
   for m in "${modules[@]}"; do
-    (cd "$m" && GOWORK=off go mod tidy -diff) || { echo "$m/go.mod is not tidy: make tidy"; bad=1; }
+    out=$(tidy_diff "$m") && continue
+    if [ -z "$out" ]; then out=$(tidy_diff "$m" ../deploy/retry.sh) && continue; fi
+    echo "$m/go.mod is not tidy: make tidy"; echo "$out"; bad=1
   done
   return $bad
 }

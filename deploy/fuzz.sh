@@ -10,7 +10,7 @@ trap 'rm -rf "$logs"' EXIT
 fuzz_one() {
   local package=$1 target=$2 log
   log=$logs/${target}_$$_$RANDOM
-  if go test -run '^$' -fuzz "^$target\$" -fuzztime "${each}s" -parallel 1 "$package" >"$log" 2>&1; then
+  if timeout -s QUIT 15m go test -run '^$' -fuzz "^$target\$" -fuzztime "${each}s" -parallel 1 "$package" >"$log" 2>&1; then
     echo passed
   # The toolchain at times reports its own deadline as a failure: without a failing input nothing was found.
   elif grep -q 'context deadline exceeded' "$log" && ! grep -q 'Failing input' "$log"; then

@@ -6,6 +6,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+fetch() { deploy/retry.sh "$@"; }
+apt=(-o Acquire::Retries=3 -o Acquire::http::Timeout=60 -o Acquire::https::Timeout=60 -o DPkg::Lock::Timeout=300)
+
 # need WHAT PACKAGE...: the packages are installed as root with apt, else their absence is a clear failure.
 need() {
   local what=$1
@@ -15,8 +18,8 @@ need() {
     exit 1
   fi
   echo "setup: $what is missing, installing $*"
-  [ -n "${apt_updated:-}" ] || { apt-get update -qq; apt_updated=1; }
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+  [ -n "${apt_updated:-}" ] || { fetch apt-get "${apt[@]}" update -qq; apt_updated=1; }
+  DEBIAN_FRONTEND=noninteractive fetch apt-get "${apt[@]}" install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 has_postgres() {
@@ -30,6 +33,7 @@ java_version() { java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | 
 
 command -v go >/dev/null || { echo "setup: Go is missing: https://go.dev/dl, version $(awk '/^go /{print $2}' go.work) or newer" >&2; exit 1; }
 go work edit -json >/dev/null
+for module in pkg services deploy/tools; do GOWORK=off fetch go -C "$module" mod download; done
 
 [ "${1:-all}" = all ] || exit 0
 

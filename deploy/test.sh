@@ -32,20 +32,21 @@ tools() {
 # cache does not see files outside a module.
 deployment() { (cd deploy/tools && GOWORK=off ../../bin/gotestsum --format standard-quiet --jsonfile "$results/deployment.json" -- -count=1 ./...); }
 
-unit() { gotest unit -race -timeout 20m work; }
+# A step that hangs ends in time for a dump of its goroutines, whatever the machine's speed; all together take 20 minutes.
+unit() { gotest unit -race -timeout 30m work; }
 
 # The worker's laws under many seeds, in a bubble whose clock jumps. The tag is franz-go's own: its locks then let the
 # clock go on. It changes the client, so it is for this test alone; -race runs over the same world in the step unit.
-laws() { gotest laws -tags synctests -count=1 -timeout 10m -run 'LawsUnderMany|Rebalance|Moves' ./pkg/worker/...; }
+laws() { gotest laws -tags synctests -count=1 -timeout 20m -run 'LawsUnderMany|Rebalance|Moves' ./pkg/worker/...; }
 
-journeys() { gotest journeys -tags e2e -count=1 -timeout 20m ./services/e2e/... ./pkg/registryserver/...; }
+journeys() { gotest journeys -tags e2e -count=1 -timeout 40m ./services/e2e/... ./pkg/registryserver/...; }
 
 # The console's pages in a real Chromium, by keyboard; SCREENSHOTS names the folder where its pictures are left.
 browser() { gotest browser -tags e2e -count=1 -timeout 25m -run TestBrowser ./services/console/; }
 
 # Prints its report and, if a law is broken, the folder of the evidence. The long run is `make chaos`; that each law broken
 # on purpose is caught takes `make chaos MUTANTS=1`, about two minutes a law.
-chaos() { go build -o bin/ ./services/chaos && MINUTES=0.75 CHAOS_2102=20s SEED=7 RATE=20 bin/chaos; }
+chaos() { go build -o bin/ ./services/chaos && MINUTES=0.75 CHAOS_2102=20s CHAOS_DRAIN=10m SEED=7 RATE=20 timeout -s QUIT 40m bin/chaos; }
 
 step set-up deploy/setup.sh all
 [ $broken = 0 ] || exit 1

@@ -12,7 +12,9 @@ if intact; then exit 0; fi
 command -v mvn >/dev/null || { echo "deploy/kafka/fetch.sh: Maven is missing: apt-get install maven" >&2; exit 1; }
 rm -rf libs
 # -C checks what the repository itself claims; only SHA256SUMS below pins the jars.
-mvn -q -B -ntp -C package
+# A connection that stands still is given up after a minute, Maven itself would wait for half an hour; -U: it remembers
+# failures, and would not try again.
+../retry.sh mvn -q -B -ntp -C -U -Dmaven.wagon.rto=60000 -Daether.connector.requestTimeout=60000 package
 intact || {
   echo "deploy/kafka/fetch.sh: the fetched jars are not those of SHA256SUMS:" >&2
   diff <(cd libs && LC_ALL=C ls) <(awk '{print $2}' SHA256SUMS | LC_ALL=C sort) >&2 || true

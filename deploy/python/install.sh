@@ -8,7 +8,7 @@ if [ -x venv/bin/python ] && cmp -s requirements.txt venv/installed.txt && venv/
 command -v python3 >/dev/null || { echo "deploy/python/install.sh: Python is missing: apt-get install python3 python3-venv" >&2; exit 1; }
 rm -rf venv
 python3 -m venv venv
-venv/bin/pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes -r requirements.txt || {
+../retry.sh venv/bin/pip install --timeout 60 --quiet --disable-pip-version-check --only-binary=:all: --require-hashes -r requirements.txt || {
   echo "deploy/python/install.sh: the packages of requirements.txt cannot be installed for $(python3 --version) on $(uname -m): they are pinned for Python 3.11 to 3.13, and come from the index that pip is set up for" >&2
   exit 1
 }

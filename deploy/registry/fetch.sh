@@ -9,7 +9,9 @@ if cmp -s SHA256SUMS dist/SHA256SUMS; then exit 0; fi
 command -v mvn >/dev/null || { echo "deploy/registry/fetch.sh: Maven is missing: apt-get install maven" >&2; exit 1; }
 rm -rf dist target
 # -C checks what the repository itself claims; only SHA256SUMS below pins the archive.
-mvn -q -B -ntp -C package
+# A connection that stands still is given up after a minute, Maven itself would wait for half an hour; -U: it remembers
+# failures, and would not try again.
+../retry.sh mvn -q -B -ntp -C -U -Dmaven.wagon.rto=60000 -Daether.connector.requestTimeout=60000 package
 (cd target && sha256sum --quiet --strict -c ../SHA256SUMS) || {
   echo "deploy/registry/fetch.sh: the fetched archive is not that of SHA256SUMS" >&2
   exit 1
