@@ -4,9 +4,11 @@ package bustest
 
 import (
 	"context"
-	"net"
+	"errors"
+	"os"
 	"slices"
-	"strconv"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,7 +22,18 @@ import (
 
 // Patience is how long a helper waits before it fails the test. It is long because the machine may be busy; nothing waits
 // for it when all is well.
-const Patience = 60 * time.Second
+const Patience = 2 * time.Minute
+
+// ports of brokers lie below those that the kernel gives away by itself, so that a stopped broker finds its own free again.
+// Another process that looks for one begins elsewhere.
+const (
+	firstPort = 10_000
+	portRange = 20_000
+)
+
+var lastPort atomic.Int64
+
+func init() { lastPort.Store(int64(os.Getpid()) * 61) }
 
 // Broker is a Kafka for one test.
 type Broker struct {
@@ -41,16 +54,17 @@ func Start(t testing.TB, options ...kfake.Opt) *Broker {
 		kfake.BrokerConfigs(map[string]string{"group.consumer.heartbeat.interval.ms": "200"}),
 	}
 	b := &Broker{t: t, options: append(base, options...)}
-	b.open()
-	_, port, err := net.SplitHostPort(b.Brokers[0])
-	if err != nil {
-		t.Fatalf("broker address: %v", err)
+	own := b.options
+	for try := 0; ; try++ {
+		b.options = append(slices.Clone(own), kfake.Ports(firstPort+int(lastPort.Add(1)%portRange)))
+		err := b.open()
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) || try == 1000 {
+			t.Fatalf("start broker: %v", err)
+		}
 	}
-	number, err := strconv.Atoi(port)
-	if err != nil {
-		t.Fatalf("broker address: %v", err)
-	}
-	b.options = append(b.options, kfake.Ports(number))
 	t.Cleanup(b.Stop)
 	b.apply()
 	return b
@@ -63,7 +77,9 @@ func StartVirtual(t testing.TB, options ...kfake.Opt) (*Broker, []kgo.Opt) {
 	network := &kfake.VirtualNetwork{}
 	b := &Broker{t: t, client: []kgo.Opt{kgo.Dialer(network.DialContext)}}
 	b.options = append([]kfake.Opt{kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(network.Listen)}, options...)
-	b.open()
+	if err := b.open(); err != nil {
+		t.Fatalf("start broker: %v", err)
+	}
 	t.Cleanup(b.Stop)
 	b.apply()
 	return b, b.client
@@ -78,17 +94,17 @@ func (b *Broker) apply() {
 	}
 }
 
-func (b *Broker) open() {
-	b.t.Helper()
+func (b *Broker) open() error {
 	cluster, err := kfake.NewCluster(b.options...)
 	if err != nil {
-		b.t.Fatalf("start broker: %v", err)
+		return err
 	}
 	b.Cluster = cluster
 	if b.Brokers == nil { // a restart keeps the addresses, and clients may be reading them
 		b.Brokers = cluster.ListenAddrs()
 		b.Settings = bus.Settings{Brokers: b.Brokers}
 	}
+	return nil
 }
 
 // Stop stops the broker, gracefully: its data stays. Stopping twice is harmless.
@@ -97,7 +113,9 @@ func (b *Broker) Stop() { b.Cluster.Close() }
 // Restart starts a stopped broker again, on the same port with the same data. Faults are gone.
 func (b *Broker) Restart() {
 	b.t.Helper()
-	b.open()
+	if err := b.open(); err != nil {
+		b.t.Fatalf("start broker again: %v", err)
+	}
 }
 
 // Context is the test's context with the house's patience. It is not for a bubble's long waits.

@@ -22,7 +22,7 @@ import (
 
 // patience is how long a journey waits for what must happen. It is long because the machine may be busy; nothing waits for
 // it when all is well.
-const patience = 90 * time.Second
+const patience = 3 * time.Minute
 
 // process is a child with its log file.
 type process struct {
