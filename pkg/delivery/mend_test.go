@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"orderflow/pkg/bustest"
 	"orderflow/pkg/delivery"
 	"orderflow/pkg/event"
 	"orderflow/pkg/partner"
@@ -49,7 +50,7 @@ func mendUntil(t testing.TB, url string, s *stand, query string) *observer.Obser
 	core, logs := observer.New(zap.InfoLevel)
 	stop := s.StartMending(t.Context(), zap.New(core))
 	defer stop()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(bustest.Patience)
 	for pgtest.Texts(t, url, "select ("+query+")::text")[0] != "true" {
 		select {
 		case <-deadline:

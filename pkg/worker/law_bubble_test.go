@@ -24,7 +24,7 @@ func TestLawsUnderManyRandomFaults(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				broker, options := bustest.StartVirtual(t)
 				w := newWorld(t, broker, seed)
-				w.pace = pace{2 * time.Second, 45 * time.Second, 10 * time.Second, 20 * time.Second, 15, 2}
+				w.pace = pace{2 * time.Second, 45 * time.Second, 10 * time.Second, 20 * time.Second, 0, 15, 2}
 				w.run(30, 20, options, 12*time.Hour)
 			})
 		})

@@ -107,6 +107,7 @@ func (w *world) effect(in event.Message) {
 // pace is how fast things happen in a world: in a bubble as slowly as in life, else in a hurry.
 type pace struct {
 	call, life, rest, trouble time.Duration // at most
+	longer                    time.Duration // the next life of a worker: a busy machine must get on, too
 	transient, pause          int           // failures in a hundred calls
 }
 
@@ -114,7 +115,7 @@ type pace struct {
 func TestLawsUnderRandomFaults(t *testing.T) {
 	const keys, each = 30, 12
 	w := newWorld(t, bustest.Start(t), 7)
-	w.pace = pace{5 * time.Millisecond, 3 * time.Second, 100 * time.Millisecond, time.Second, 5, 0}
+	w.pace = pace{5 * time.Millisecond, 3 * time.Second, 100 * time.Millisecond, time.Second, 200 * time.Millisecond, 5, 0}
 	w.run(keys, each, nil, bustest.Patience)
 }
 
@@ -151,14 +152,14 @@ func (w *world) run(keys, each int, options []kgo.Opt, patience time.Duration) {
 
 // worker is a process that is stopped and started again, at random.
 func (w *world) worker(ctx context.Context, slot int, options []kgo.Opt) {
-	for ctx.Err() == nil {
+	for lived := time.Duration(0); ctx.Err() == nil; lived++ {
 		k := newWorker(w.broker, w.handle)
 		k.Settings.LaneGap = 10
 		if slot > 0 {
 			k.Settings.Slot = strconv.Itoa(slot)
 		}
 		k.options = options
-		life, end := context.WithTimeoutCause(ctx, w.upTo(w.pace.life), boot.ErrStopped)
+		life, end := context.WithTimeoutCause(ctx, w.upTo(w.pace.life)+lived*w.pace.longer, boot.ErrStopped)
 		if err := k.Run(life); err != nil {
 			w.t.Errorf("worker %d: %v", slot, err)
 		}

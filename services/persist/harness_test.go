@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"orderflow/pkg/boot"
+	"orderflow/pkg/bustest"
 	"orderflow/pkg/deadletter"
 	"orderflow/pkg/event"
 	"orderflow/pkg/order"
@@ -104,7 +105,7 @@ func (b *bench) want(sql string, want ...string) {
 // eventually waits until a query gives the wanted rows.
 func (b *bench) eventually(sql string, want ...string) {
 	b.Helper()
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(bustest.Patience)
 	for !slices.Equal(b.rows(sql), want) {
 		if time.Now().After(deadline) {
 			b.Fatalf("%s:\n got %q\nwant %q", sql, b.rows(sql), want)

@@ -23,7 +23,7 @@ func (s *stand) waitFor(what string, condition func() bool) {
 	s.Helper()
 	ticker := time.NewTicker(2 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for !condition() {
 		select {
 		case <-ticker.C:
