@@ -100,6 +100,25 @@ func TestScrape(t *testing.T) {
 	if took := time.Since(began); took > scrapeWithin+bustest.Patience/2 {
 		t.Errorf("a round took %s", took)
 	}
+	// On a busy machine a good process may not answer in time, and is asked once more.
+	heard := func(service string) bool {
+		i := s.of(service)[0]
+		return i.Health != healthSilent && (i.Breaker != nil || service == "ingest")
+	}
+	round := func(wanted func() bool) {
+		for late := time.Now().Add(bustest.Patience); ; {
+			s.round(t.Context())
+			if wanted() {
+				return
+			}
+			if time.Now().After(late) {
+				t.Fatalf("still not heard: %+v", s.instances)
+			}
+		}
+	}
+	round(func() bool {
+		return heard("okkisync") && heard("mallupload") && heard("ingest") && s.of("persist")[4].Health != healthSilent
+	})
 	if got := s.of("okkisync")[0]; got.Health != healthReady || got.Breaker == nil || *got.Breaker || len(got.Held) != 0 || !got.Guarded || got.Since.IsZero() {
 		t.Errorf("a good worker %+v", got)
 	}
@@ -121,14 +140,21 @@ func TestScrape(t *testing.T) {
 	}
 
 	// Since when it is so is kept while it is so, and begins anew with a change.
-	s.round(t.Context())
+	before := heard("mallupload")
+	round(func() bool { // twice in a row
+		twice := before && heard("mallupload")
+		if before = heard("mallupload"); !twice {
+			first = s.of("mallupload")[0]
+		}
+		return twice
+	})
 	if again := s.of("mallupload")[0]; again.Since != first.Since || again.BreakerSince != first.BreakerSince || again.BreakerSince.IsZero() {
 		t.Errorf("still red %+v, was %+v", again, first)
 	}
 	red.health.Set("group", nil)
 	red.health.Set("dead letter guard, mall", nil)
 	red.breaker.WithLabelValues("mallupload").Set(0)
-	s.round(t.Context())
+	round(func() bool { return heard("mallupload") })
 	if now := s.of("mallupload")[0]; now.Health != healthReady || !now.Since.After(first.Since) || *now.Breaker || !now.BreakerSince.IsZero() {
 		t.Errorf("ready again %+v", now)
 	}
