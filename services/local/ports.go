@@ -9,7 +9,7 @@ import (
 )
 
 // portsFree is how long the private PostgreSQL of a killed local may hold its port.
-const portsFree = 5 * time.Second
+const portsFree = 20 * time.Second
 
 // checkPorts reports every address that is taken, with the setting that moves it. After a stack that was killed it is
 // patient for a moment.

@@ -17,7 +17,7 @@ const (
 	// aptWithin bounds the installation of PostgreSQL.
 	aptWithin = 5 * time.Minute
 	// postgresStart is how long a first start is tried: the server of a killed local may still be writing its last pages.
-	postgresStart = 30 * time.Second
+	postgresStart = 60 * time.Second
 	// postgresStop bounds the wait for a clean stop; a server that takes longer stops by itself once this process is gone.
 	postgresStop = 1200 * time.Millisecond
 )

@@ -22,7 +22,7 @@ type state struct {
 }
 
 // servicesEnd is how long the services of a killed local may take until the last one has ended.
-const servicesEnd = 12 * time.Second
+const servicesEnd = 30 * time.Second
 
 // openState makes the folder and takes it for this process.
 func openState(ctx context.Context) (*state, error) {
