@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/twmb/avro"
 	"github.com/twmb/franz-go/pkg/sr"
@@ -30,15 +31,26 @@ type Decoder struct {
 	reader *avro.Schema
 
 	mu    sync.Mutex
-	known map[int]*avro.Schema // by the writer's id: decodes its bytes as the reader's
+	known map[int]known // by the writer's id
 }
 
-// maxKnown bounds what a topic full of strange ids can make a reader keep; an honest topic has as many as versions.
-const maxKnown = 256
+// known is what the registry said of an id: a schema that decodes the writer's bytes as the reader's, or why there is none.
+type known struct {
+	schema  *avro.Schema
+	refused error
+	until   time.Time // when a refused one is asked for again: a later writer may have got that id
+}
+
+const (
+	// maxKnown bounds what a topic full of strange ids can make a reader keep; an honest topic has as many as versions.
+	maxKnown = 256
+	// refusedFor bounds how often a topic full of one strange id can make a reader ask.
+	refusedFor = time.Minute
+)
 
 // NewDecoder makes a decoder whose values are those of the reader's schema.
 func NewDecoder(client *Client, reader *avro.Schema) *Decoder {
-	return &Decoder{client: client, reader: reader, known: map[int]*avro.Schema{}}
+	return &Decoder{client: client, reader: reader, known: map[int]known{}}
 }
 
 // Decode reads a record's value into v, a pointer as the reader's schema needs it. The error is ErrUnreadable, or the
@@ -61,24 +73,14 @@ func (d *Decoder) Decode(ctx context.Context, value []byte, v any) error {
 
 func (d *Decoder) schema(ctx context.Context, id int) (*avro.Schema, error) {
 	d.mu.Lock()
-	schema := d.known[id]
+	k, ok := d.known[id]
 	d.mu.Unlock()
-	if schema != nil {
-		return schema, nil
+	if ok && (k.refused == nil || time.Now().Before(k.until)) {
+		return k.schema, k.refused
 	}
-	found, err := d.client.registry.SchemaByID(ctx, id)
-	if statusOf(err) == http.StatusNotFound {
-		return nil, fmt.Errorf("%w: the registry does not know its schema", ErrUnreadable)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("ask registry: %w", err)
-	}
-	writer, err := avro.Parse(found.Schema)
-	if err != nil {
-		return nil, fmt.Errorf("%w: parse schema: %w", ErrUnreadable, err)
-	}
-	if schema, err = avro.Resolve(writer, d.reader); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	schema, err := d.ask(ctx, id)
+	if err != nil && !errors.Is(err, ErrUnreadable) {
+		return nil, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -88,6 +90,38 @@ func (d *Decoder) schema(ctx context.Context, id int) (*avro.Schema, error) {
 		}
 		delete(d.known, other)
 	}
-	d.known[id] = schema
+	d.known[id] = known{schema, err, time.Now().Add(refusedFor)}
+	return schema, err
+}
+
+func (d *Decoder) ask(ctx context.Context, id int) (*avro.Schema, error) {
+	found, err := d.client.registry.SchemaByID(ctx, id)
+	if says(err, http.StatusNotFound) {
+		return nil, fmt.Errorf("%w: the registry does not know its schema", ErrUnreadable)
+	}
+	if answer, ok := errors.AsType[*sr.ResponseError](err); ok {
+		return nil, fmt.Errorf("ask registry: HTTP %d, code %d", answer.StatusCode, answer.ErrorCode) // the body may be anybody's
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask registry: %w", err)
+	}
+	if found.Schema == "" {
+		return nil, errors.New("ask registry: an answer without a schema, as of something else than a schema registry")
+	}
+	writer, err := avro.Parse(found.Schema)
+	if err != nil {
+		return nil, fmt.Errorf("%w: parse schema: %w", ErrUnreadable, err)
+	}
+	schema, err := avro.Resolve(writer, d.reader)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
 	return schema, nil
+}
+
+// says tells whether a registry itself gave that status: its error codes begin with it. Whoever else listens at the address,
+// or a wrong path, answers 404 too.
+func says(err error, status int) bool {
+	answer, ok := errors.AsType[*sr.ResponseError](err)
+	return ok && answer.StatusCode == status && answer.ErrorCode/100 == status
 }

@@ -270,3 +270,48 @@ func TestDecoderForgets(t *testing.T) {
 		t.Errorf("%d schemas are kept", kept)
 	}
 }
+
+// One strange id on a million records is asked for once, until it may have become another writer's.
+func TestDecoderRemembersStrangeIDs(t *testing.T) {
+	fake, client := start(t)
+	schema := avro.MustParse(first)
+	var asked atomic.Int64
+	fake.Intercept(func(http.ResponseWriter, *http.Request) bool { asked.Add(1); return false })
+	decoder := registry.NewDecoder(client, schema)
+	for range 100 {
+		var got note
+		if err := decoder.Decode(t.Context(), []byte(encode(t, 9999, schema, note{Text: "a"})), &got); !errors.Is(err, registry.ErrUnreadable) {
+			t.Fatal(err)
+		}
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+// Whatever else answers at the registry's address: no record is blamed for it, and its page is not quoted.
+func TestDecoderBlamesNoRecordForAWrongAddress(t *testing.T) {
+	fake, client := start(t)
+	schema := avro.MustParse(first)
+	for _, answer := range []struct {
+		status int
+		body   string
+	}{
+		{http.StatusNotFound, "<html>secret page</html>"},
+		{http.StatusNotFound, `{"error_code":404,"message":"secret path"}`},
+		{http.StatusOK, `{"name":"secret"}`},
+		{http.StatusOK, "<html>secret page</html>"},
+		{http.StatusUnauthorized, "secret"},
+	} {
+		fake.Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
+			w.WriteHeader(answer.status)
+			_, _ = w.Write([]byte(answer.body))
+			return true
+		})
+		var got note
+		err := registry.NewDecoder(client, schema).Decode(t.Context(), []byte(encode(t, 1, schema, note{Text: "a"})), &got)
+		if err == nil || errors.Is(err, registry.ErrUnreadable) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("HTTP %d %s: %v", answer.status, answer.body, err)
+		}
+	}
+}
