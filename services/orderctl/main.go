@@ -16,20 +16,29 @@ import (
 	"orderflow/pkg/boot"
 )
 
-// errRefused ends the process with status 1 without another word: everything was said already.
-var errRefused = errors.New("refused")
+// Errors that end the process without another word, since everything was said already: with status 1, or with 3 where the work
+// was done and somebody has to look at what it met.
+var (
+	errRefused = errors.New("refused")
+	errForeign = errors.New("done, but for records that are not ours")
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	err := root().ExecuteContext(ctx)
-	if err != nil && !errors.Is(err, errRefused) {
+	if err == nil {
+		return
+	}
+	status := 1
+	switch {
+	case errors.Is(err, errForeign):
+		status = 3
+	case !errors.Is(err, errRefused):
 		fmt.Fprintf(os.Stderr, "orderctl: %s\n", printableLines(err.Error()))
 	}
-	if err != nil {
-		stop()
-		os.Exit(1) //nolint:gocritic // stopped above
-	}
+	stop()
+	os.Exit(status) //nolint:gocritic // stopped above
 }
 
 func root() *cobra.Command {

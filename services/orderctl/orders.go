@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -57,13 +56,4 @@ func openOrders(ctx context.Context, cfg ordersSettings, opts ...kgo.Opt) (*kgo.
 			strings.Join(cfg.Kafka.Brokers, ","), err)
 	}
 	return client, published.NewDecoder(asked), nil
-}
-
-// unreadable says what can be done about a record, or a registry, that stands in the way.
-func unreadable(r *kgo.Record, err error) error {
-	next := "see that the schema registry answers; SCHEMA_REGISTRY_URL names another address"
-	if errors.Is(err, registry.ErrUnreadable) {
-		next = "tell an SRE the place; whoever wrote it did not use a schema of the registry"
-	}
-	return fmt.Errorf("%s/%d/%d: %w\n  next: %s", r.Topic, r.Partition, r.Offset, err, next)
 }

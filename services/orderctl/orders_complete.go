@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,9 +35,9 @@ var completenessSchema = avro.MustParse(`{"type": "record", "name": "Completenes
 	{"name": "published", "type": "long"}, {"name": "open", "type": "long"}, {"name": "faults", "type": "long"}]}`)
 
 // completeHours gives the number of records that each hour of the window has in orders.v1, or an error that names the hours
-// that are not complete.
-func completeHours(ctx context.Context, client *kgo.Client, cfg ordersSettings, w window) (map[hourOf]int64, error) {
-	said, err := readCompleteness(ctx, client, cfg, w)
+// that are not complete. Records that balance did not write are counted and passed over.
+func completeHours(ctx context.Context, client *kgo.Client, cfg ordersSettings, w window, strange *foreign) (map[hourOf]int64, error) {
+	said, err := readCompleteness(ctx, client, cfg, w, strange)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +53,7 @@ func completeHours(ctx context.Context, client *kgo.Client, cfg ordersSettings, 
 		}
 	}
 	if len(lacking) > 0 {
-		return nil, incomplete(lacking)
+		return nil, incomplete(lacking, strange)
 	}
 	return promised, nil
 }
@@ -74,17 +75,21 @@ func lacks(c completeness) string {
 // maxNamed is how many hours are named in an error.
 const maxNamed = 12
 
-func incomplete(lacking []string) error {
+func incomplete(lacking []string, strange *foreign) error {
 	count := len(lacking)
 	if count > maxNamed {
 		lacking = append(lacking[:maxNamed:maxNamed], fmt.Sprintf("  and %d more", count-maxNamed))
 	}
-	return fmt.Errorf("%d hours are not complete:\n%s\n  meaning: an export of them would be another file later\n  next:    orderctl balance tells what is open; --incomplete takes what there is",
-		count, strings.Join(lacking, "\n"))
+	meaning, next := "an export of them would be another file later", "orderctl balance tells what is open; --incomplete takes what there is"
+	if strange.count > 0 {
+		meaning += fmt.Sprintf("; %d records of %s cannot be read:\n%s", strange.count, event.Completeness, strange.list())
+		next += "; " + nextForeign
+	}
+	return fmt.Errorf("%d hours are not complete:\n%s\n  meaning: %s\n  next:    %s", count, strings.Join(lacking, "\n"), meaning, next)
 }
 
 // readCompleteness gives what was said last of each hour of the window.
-func readCompleteness(ctx context.Context, client *kgo.Client, cfg ordersSettings, w window) (map[hourOf]completeness, error) {
+func readCompleteness(ctx context.Context, client *kgo.Client, cfg ordersSettings, w window, strange *foreign) (map[hourOf]completeness, error) {
 	asked, err := registry.New(cfg.Registry)
 	if err != nil {
 		return nil, err
@@ -104,11 +109,17 @@ func readCompleteness(ctx context.Context, client *kgo.Client, cfg ordersSetting
 			if len(r.Value) == 0 {
 				return nil // removed by compaction
 			}
-			if err := decoder.Decode(ctx, r.Value, &c); err != nil {
-				return unreadable(r, err)
+			err := decoder.Decode(ctx, r.Value, &c)
+			h := hourOf{c.Source, c.Hour.UTC()}
+			switch {
+			case err != nil && !errors.Is(err, registry.ErrUnreadable):
+				return fmt.Errorf("%s/%d/%d: %w\n  next: %s", r.Topic, r.Partition, r.Offset, err, nextRegistry)
+			case err == nil && (!slices.Contains(order.Sources, h.source) || h.hour != h.hour.Truncate(time.Hour)):
+				err = errors.New("it tells of no hour of a source of the house")
 			}
-			hour := c.Hour.UTC()
-			if h := (hourOf{c.Source, hour}); w.contains(hour) && c.Revision > said[h].Revision {
+			if err != nil {
+				strange.add(r, err)
+			} else if w.contains(h.hour) && c.Revision > said[h].Revision {
 				said[h] = c
 			}
 			return nil

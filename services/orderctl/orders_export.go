@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"orderflow/pkg/published"
+	"orderflow/pkg/registry"
 )
 
 type exportOptions struct {
@@ -33,7 +36,10 @@ order, the greatest revision that was received in that time. Times without a zon
 
 Each hour has to be complete, as orders.completeness.v1 tells: an hour with orders still under way would be another file
 tomorrow. --incomplete takes what there is. The file appears when it is whole; the same hours give the same bytes, unless a
-replay brought back an order of theirs.` + settingsHelp(&ordersSettings{}),
+replay brought back an order of theirs.
+
+A record that validate did not write (no order, another schema, forged headers) is left out, counted and named. The file is
+written nonetheless, and the exit status is then 3; it is 1 where there is no file.` + settingsHelp(&ordersSettings{}),
 		Example: "  orderctl orders export --from 2026-01-02 --to 2026-01-03 --out orders.parquet\n  duckdb -c \"select source, sum(total) from 'orders.parquet' group by all\"",
 	}
 	cmd.Flags().StringVar(&o.from, "from", "", "first hour, such as 2026-01-02 or 2026-01-02T15")
@@ -66,11 +72,11 @@ func export(cmd *cobra.Command, o exportOptions) error {
 	}
 	defer client.Close()
 	e := &exporter{
-		client: client, decoder: decoder, window: w, newest: newNewest(w),
+		client: client, decoder: decoder, window: w, newest: newNewest(),
 		bar: progress{out: cmd.ErrOrStderr(), terminal: terminal(cmd.ErrOrStderr()), began: time.Now()},
 	}
 	if !o.incomplete {
-		if e.promised, err = completeHours(ctx, client, cfg, w); err != nil {
+		if e.promised, err = completeHours(ctx, client, cfg, w, &e.foreign); err != nil {
 			return err
 		}
 	}
@@ -79,11 +85,12 @@ func export(cmd *cobra.Command, o exportOptions) error {
 	if err != nil {
 		return err
 	}
-	if e.cut {
-		fmt.Fprintln(cmd.ErrOrStderr(), "the topic no longer keeps all records of that time: what its retention removed is missing")
-	}
+	e.tell(cmd.ErrOrStderr())
 	fmt.Fprintf(cmd.OutOrStdout(), "%d orders received from %s to %s: %s, %d bytes\n",
 		e.file.rows, w.from.Format(time.RFC3339), w.to.Format(time.RFC3339), o.out, size)
+	if e.foreign.count > 0 {
+		return errForeign
+	}
 	return nil
 }
 
@@ -112,33 +119,31 @@ type exporter struct {
 	client   *kgo.Client
 	decoder  *published.Decoder
 	window   window
+	spans    []span
 	newest   *newest
 	promised map[hourOf]int64 // records that each hour must have; nil: whatever there is
 	file     *parquetFile
+	foreign  foreign
 	bar      progress
 	done     int64
 	total    int64
-	cut      bool
 }
 
-func (e *exporter) write(ctx context.Context, out io.Writer) error {
-	spans, err := spansSince(ctx, e.client, published.Topic, e.window.from.Add(-clockLead))
-	if err != nil {
+func (e *exporter) write(ctx context.Context, out io.Writer) (err error) {
+	if e.spans, err = spansSince(ctx, e.client, published.Topic, e.window.from.Add(-clockLead)); err != nil {
 		return err
 	}
-	for _, s := range spans {
+	for _, s := range e.spans {
 		e.total += 2 * (s.end - s.from)
-		e.cut = e.cut || s.cut
 	}
 	e.file = newParquetFile(out, e.window)
-	for _, s := range spans {
+	for _, s := range e.spans {
 		e.newest.nextPartition()
-		if err := readSpan(ctx, e.client, published.Topic, s, e.passed, e.newest.note); err != nil {
-			return err
-		}
-		err := readSpan(ctx, e.client, published.Topic, s, e.passed, func(r *kgo.Record) error { return e.keep(ctx, r) })
-		if err != nil {
-			return err
+		for _, each := range []func(context.Context, *kgo.Record) error{e.note, e.keep} {
+			err := readSpan(ctx, e.client, published.Topic, s, e.passed, func(r *kgo.Record) error { return each(ctx, r) })
+			if err != nil {
+				return err
+			}
 		}
 	}
 	if err := e.allThere(); err != nil {
@@ -152,32 +157,73 @@ func (e *exporter) passed(offsets int64) {
 	e.bar.show(int(e.done), int(e.total), fmt.Sprintf("%d of %d records passed, %d orders", e.done/2, e.total/2, e.file.rows))
 }
 
+// note remembers which revision of an order is its newest. What was received outside the window does not count. Whether a
+// record is ours is decided here: a forged revision that looks newer must not stand before a true one.
+func (e *exporter) note(ctx context.Context, r *kgo.Record) error {
+	meta, err := metaOf(r)
+	if err == nil && !e.window.contains(meta.ReceivedAt) {
+		return nil
+	}
+	if err == nil {
+		_, err = decodeOurs(ctx, e.decoder, r, meta)
+	}
+	switch {
+	case errors.Is(err, registry.ErrUnreadable):
+		e.foreign.add(r, err)
+		return nil
+	case err != nil:
+		return err
+	}
+	e.newest.note(meta, r.Offset)
+	return nil
+}
+
 // keep writes a record if it is its order's newest.
 func (e *exporter) keep(ctx context.Context, r *kgo.Record) error {
-	meta, chosen, err := e.newest.chosen(r)
-	if err != nil || !chosen {
-		return err
+	meta, err := metaOf(r)
+	if err != nil || !e.window.contains(meta.ReceivedAt) || !e.newest.chosen(meta, r.Offset) {
+		return nil //nolint:nilerr // note has counted it
 	}
-	decoded, err := decode(ctx, e.decoder, r)
+	decoded, err := decodeOurs(ctx, e.decoder, r, meta)
 	if err != nil {
-		return err
-	}
-	if decoded.OrderKey != meta.OrderKey || decoded.Revision != meta.Revision {
-		return fmt.Errorf("%s/%d/%d: its value is not of the order and revision that its headers tell\n  next: tell an SRE the place", r.Topic, r.Partition, r.Offset)
+		return fmt.Errorf("read %s/%d/%d again: %w", r.Topic, r.Partition, r.Offset, err)
 	}
 	return e.file.add(&decoded, len(r.Value))
 }
 
-// allThere holds what was read against what was counted when the hours were closed: the topic's retention may have begun to
-// remove them.
+// allThere holds what was read against what was counted when the hours were closed.
 func (e *exporter) allThere() error {
-	for hour, promised := range e.promised {
-		if found := e.newest.counts[hour]; found < promised {
-			return fmt.Errorf("%s %s: the topic has %d records, %d were published\n  meaning: its retention has begun to remove this hour\n  next:    take a later --from, or --incomplete for what is left",
-				hour.source, hour.hour.Format(hourLayout), found, promised)
+	for _, hour := range slices.SortedFunc(maps.Keys(e.promised), hourOf.compare) {
+		found, promised := e.newest.counts[hour], e.promised[hour]
+		if found == promised {
+			continue
 		}
+		meaning, next := "the topic's retention has begun to remove this hour", "take a later --from, or --incomplete for what is left"
+		switch {
+		case found > promised:
+			meaning = "a replay has just brought more, or somebody else writes records that look like ours"
+			next = "start again when orderctl balance tells of as many; --incomplete takes what there is"
+		case e.foreign.count > 0:
+			meaning = "some of these may be they, or else retention has begun to remove the hour:\n" + e.foreign.list()
+			next = nextForeign
+		}
+		return fmt.Errorf("%s %s: the topic has %d records of this hour that can be read, %d were counted when it was complete\n  meaning: %s\n  next:    %s",
+			hour.source, hour.hour.Format(hourLayout), found, promised, meaning, next)
 	}
 	return nil
+}
+
+// tell says what is not in the file, and why.
+func (e *exporter) tell(out io.Writer) {
+	for _, s := range e.spans {
+		if s.cut {
+			fmt.Fprintf(out, "%s/%d no longer keeps all records of that time: what its retention removed is missing\n", published.Topic, s.partition)
+		}
+		if s.open > 0 && e.promised == nil {
+			fmt.Fprintf(out, "%s/%d: the %d offsets from %d on are not committed yet, or stand behind what is not, and are not in the file\n", published.Topic, s.partition, s.open, s.end)
+		}
+	}
+	e.foreign.tell(out, "none of them is in the file; what stands in it is not touched by them. The exit status is 3")
 }
 
 // checkTarget refuses what a finished file must not take the place of: the file is moved there.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"math/big"
@@ -27,11 +28,16 @@ import (
 )
 
 // exportNoon exports the hour from noon on and gives the file's rows, ordered by key, and its bytes.
+// An error of errForeign comes with a file.
 func exportNoon(t *testing.T, more ...string) (out string, rows []parquetOrder, content []byte, err error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "orders.parquet")
 	out, err = orderctl(t, append([]string{"orders", "export", "--from", "2026-01-02T12", "--to", "2026-01-02T21:00+08:00", "--out", path}, more...)...)
 	left, _ := os.ReadDir(filepath.Dir(path))
+	if told := err; err != nil && errors.Is(err, errForeign) {
+		err = nil
+		defer func() { err = cmp.Or(err, told) }()
+	}
 	if err != nil {
 		if len(left) > 0 {
 			t.Errorf("a failed export leaves %v", left)
@@ -111,33 +117,16 @@ func TestExportRefusesHoursThatAreNotComplete(t *testing.T) {
 		t.Errorf("a complete hour: %d rows, %v\n%s", len(rows), err, out)
 	}
 	say(completeness{Source: order.Mall, Hour: noon, Revision: 4, Complete: true, Published: 3})
-	if _, _, _, err := exportNoon(t); err == nil || !strings.Contains(err.Error(), "the topic has 2 records, 3 were published") {
+	if _, _, _, err := exportNoon(t); err == nil || !strings.Contains(err.Error(), "the topic has 2 records of this hour that can be read, 3 were counted") {
 		t.Errorf("a record is gone from the topic: %v", err)
 	}
-	say(completeness{Source: order.Mall, Hour: noon, Revision: 5, Faults: 1})
+	say(completeness{Source: order.Mall, Hour: noon, Revision: 5, Complete: true, Published: 1})
+	if _, _, _, err := exportNoon(t); err == nil || !strings.Contains(err.Error(), "2 records of this hour that can be read, 1 were counted") || !strings.Contains(err.Error(), "a replay has just brought more") {
+		t.Errorf("a record came that nobody counted: %v", err)
+	}
+	say(completeness{Source: order.Mall, Hour: noon, Revision: 6, Faults: 1})
 	if _, _, _, err := exportNoon(t); err == nil || !strings.Contains(err.Error(), "1 records do not balance") {
 		t.Errorf("a fault: %v", err)
-	}
-}
-
-// Nothing is left out in silence.
-func TestExportStopsAtWhatIsUnreadable(t *testing.T) {
-	w := newAnalystsWorld(t)
-	w.settings(t)
-	w.broker.Produce(bad("mall:HQS0001:R0000001"))
-	if _, _, _, err := exportNoon(t, "--incomplete"); err == nil || !strings.Contains(err.Error(), "was not written by validate") {
-		t.Errorf("a record without headers: %v", err)
-	}
-	w = newAnalystsWorld(t)
-	w.settings(t)
-	forged, r := sale(1, noon, "1"), sale(2, noon, "2")
-	record := w.record(&forged)
-	record.Value = w.record(&r).Value
-	if err := w.broker.Client().ProduceSync(t.Context(), record).FirstErr(); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, _, err := exportNoon(t, "--incomplete"); err == nil || !strings.Contains(err.Error(), "its value is not of the order") {
-		t.Errorf("a record with another order's headers: %v", err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -67,21 +66,23 @@ func tail(cmd *cobra.Command, o tailOptions) error {
 	if o.since == "" {
 		fmt.Fprintln(cmd.ErrOrStderr(), "showing what is published from now on (--since 1h shows the last hour too); Ctrl-C ends")
 	}
-	err = eachOrder(cmd, client, decoder, func(r *published.Record) error {
+	var strange foreign
+	err = eachOrder(cmd, client, decoder, &strange, func(r *published.Record) error {
 		if o.source != "" && string(r.Source) != o.source || o.shop != "" && r.Shop != o.shop {
 			return nil
 		}
 		return show(r)
 	})
+	strange.tell(cmd.ErrOrStderr(), "none of them was shown")
 	if cmd.Context().Err() != nil {
 		return nil // as asked
 	}
 	return err
 }
 
-// eachOrder gives every record as it comes, until the command's context ends. A record that nobody can read is told and
-// left out.
-func eachOrder(cmd *cobra.Command, client *kgo.Client, decoder *published.Decoder, each func(*published.Record) error) error {
+// eachOrder gives every record as it comes, until the command's context ends. A record that validate did not write is left
+// out and counted; the first are named as they come.
+func eachOrder(cmd *cobra.Command, client *kgo.Client, decoder *published.Decoder, strange *foreign, each func(*published.Record) error) error {
 	ctx := cmd.Context()
 	for {
 		fetches := client.PollFetches(ctx)
@@ -90,9 +91,15 @@ func eachOrder(cmd *cobra.Command, client *kgo.Client, decoder *published.Decode
 		}
 		for records := fetches.RecordIter(); !records.Done(); {
 			r := records.Next()
-			decoded, err := decode(ctx, decoder, r)
+			meta, err := metaOf(r)
+			var decoded published.Record
+			if err == nil {
+				decoded, err = decodeOurs(ctx, decoder, r, meta)
+			}
 			if errors.Is(err, registry.ErrUnreadable) {
-				fmt.Fprintln(cmd.ErrOrStderr(), printableLines(err.Error()))
+				if name, named := strange.add(r, err); named {
+					printf(cmd.ErrOrStderr(), "not shown: %s\n", name)
+				}
 				continue
 			}
 			if err == nil {
@@ -103,14 +110,6 @@ func eachOrder(cmd *cobra.Command, client *kgo.Client, decoder *published.Decode
 			}
 		}
 	}
-}
-
-func decode(ctx context.Context, decoder *published.Decoder, r *kgo.Record) (published.Record, error) {
-	decoded, err := decoder.Decode(ctx, r.Value)
-	if err != nil {
-		return decoded, unreadable(r, err)
-	}
-	return decoded, nil
 }
 
 // parseSince reads a duration before now, or a time.
