@@ -1,31 +1,57 @@
 package published
 
 import (
+	_ "embed"
 	"regexp"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
-// maxPlace is the longest name of a province or a city in characters; the longest of China, of an autonomous prefecture, has 15.
-const maxPlace = 20
+// placeNames has a line for each province of China, and on it the cities and what else stands directly under a province, under
+// their names of law (GB/T 2260, as of 2025). A slash ends the name by which a place is called.
+//
+//go:embed places.txt
+var placeNames string
 
-// finer are the words of an address that are finer than a city.
-var finer = regexp.MustCompile(`[路街巷弄号栋幢楼室村]|单元|小区|大厦|公寓|广场|收`)
+// provinces and cities are the names that analysts may see. No other text tells a place from a person: a city may be called like
+// nobody, and somebody like no city that is known here.
+var provinces, cities = readPlaces(placeNames)
 
-// place gives the name of a province or a city as it was sent, or nothing: a sender may write a whole address, a name or a
-// number there, and none of it may come to analysts.
-func place(text string) string {
-	name := strings.TrimSpace(text)
-	if utf8.RuneCountInString(name) > maxPlace || finer.MatchString(name) {
-		return ""
-	}
-	for _, r := range name {
-		if !unicode.IsLetter(r) && !unicode.IsMark(r) && !strings.ContainsRune(" -'.·", r) {
-			return ""
+// kinds are the words that may follow a place's name.
+var kinds = []string{"特别行政区", "自治区", "自治州", "地区", "林区", "省", "市", "盟", "州", "县"}
+
+func readPlaces(text string) (provinces, cities map[string]bool) {
+	provinces, cities = map[string]bool{"海外": true}, map[string]bool{}
+	for line := range strings.Lines(text) {
+		for i, name := range strings.Fields(line) {
+			names := cities
+			if i == 0 {
+				names = provinces
+			}
+			called, rest, _ := strings.Cut(name, "/")
+			names[called+rest], names[called] = true, true
+			for _, kind := range kinds {
+				if short := strings.TrimSuffix(name, kind); rest == "" && len(short) > len("字") {
+					names[short] = true
+				}
+			}
 		}
 	}
-	return name
+	return provinces, cities
+}
+
+// place gives a text as it was sent if it is one of the names, with whatever kind of place behind it, or nothing: a sender may write
+// a whole address, a person's name or a number there, and none of it may come to analysts.
+func place(names map[string]bool, text string) string {
+	name := strings.TrimSpace(text)
+	if names[name] {
+		return name
+	}
+	for _, kind := range kinds {
+		if short, ends := strings.CutSuffix(name, kind); ends && names[short] {
+			return name
+		}
+	}
+	return ""
 }
 
 // mobile is a number of a mobile phone in China, also with blanks or signs in it, that does not stand in a longer number.

@@ -69,7 +69,7 @@ type Pseudonyms interface {
 }
 
 // New makes the record of an order that passed validation. What may point at a person (order.Personal) enters as a keyed
-// pseudonym or, of an address, as province and city, if they are names of places; everything else of it stays out. A phone number
+// pseudonym or, of an address, as province and city, if they are those of China; everything else of it stays out. A phone number
 // in a label leaves the label out.
 func New(o *order.Order, meta event.Meta, pseudonyms Pseudonyms, at time.Time) Record {
 	r := Record{
@@ -92,8 +92,8 @@ func New(o *order.Order, meta event.Meta, pseudonyms Pseudonyms, at time.Time) R
 		BuyerPseudonym:   pseudonyms.Pseudonym(privacy.Buyer, o.Personal.Account),
 		PhonePseudonym:   pseudonyms.Pseudonym(privacy.Phone, o.Personal.Phone),
 		CompanyPseudonym: pseudonyms.Pseudonym(privacy.Company, o.Personal.Company),
-		Province:         place(o.Personal.Province),
-		City:             place(o.Personal.City),
+		Province:         place(provinces, o.Personal.Province),
+		City:             place(cities, o.Personal.City),
 		PlacedAt:         o.PlacedAt,
 		PaidAt:           o.PaidAt,
 		ReceivedAt:       meta.ReceivedAt,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -35,9 +36,13 @@ var personal = map[order.Source]map[string]string{
 		"order_track_info[].content": "street", "order_track_info[].operator": "name",
 	},
 	order.Mall: {
-		"BuyerCode": "account", "RecvConsignee": "name", "RecvMobile": "phone", "RecvTel": "phone", "RecvAddress": "street", "RecvCounty": "name",
+		"BuyerCode": "account", "RecvConsignee": "name", "RecvMobile": "phone", "RecvTel": "phone", "RecvAddress": "street",
+		"RecvProvince": "someone", "RecvCity": "someone", "RecvCounty": "someone",
 	},
 }
+
+// places are the fields that analysts see if they hold the name of a place, and such a name. A sender may write a person there.
+var places = map[string]string{"mall RecvProvince": "浙江省", "mall RecvCity": "杭州市"}
 
 // Letters that no example and no code of ours has.
 var nameLetters, streetLetters = []rune("龘靐齉爨麤鱻飝"), []rune("灪麣鸾鹂鲡驫厵")
@@ -49,6 +54,12 @@ func marker(t *rapid.T, kind string) string {
 		return rapid.StringMatching(`buyer-[a-z0-9]{8}`).Draw(t, kind)
 	case "phone":
 		return rapid.StringMatching(`(\+86 )?1[3-9][0-9]{9}`).Draw(t, kind)
+	case "someone": // who looks like a place more or less
+		return rapid.OneOf(
+			rapid.StringOfN(rapid.RuneFrom(nameLetters), 3, 6, -1),
+			rapid.Map(rapid.StringOfN(rapid.RuneFrom([]rune("王李张刘陈杨赵黄周吴伟芳娜敏静丽强磊军洋")), 2, 3, -1), func(name string) string { return name + "收" }),
+			rapid.SampledFrom([]string{"Zhang Wei", "ZHANG WEI", "O'Brien", "王伟", "欧阳娜娜", "王伟市", "张·伟", "Wáng Wěi", "王 伟", "杭州王伟", "上海 Zhang Wei"}),
+		).Draw(t, kind)
 	case "street":
 		return rapid.StringOfN(rapid.RuneFrom(streetLetters), 3, 8, -1).Draw(t, kind) + "号"
 	default:
@@ -205,7 +216,7 @@ func publishedFields(t *testing.T) (clear, pseudonymous map[string]bool) {
 func TestEveryFieldOfEverySeed(t *testing.T) {
 	clear, pseudonymous := publishedFields(t)
 	transform := newTransform(t)
-	const word = "靐靐靐"
+	const anyWord = "靐靐靐"
 	tried := map[string]bool{}
 	for _, e := range examples(t) {
 		if !strings.HasPrefix(path.Base(e.name), "good-") {
@@ -219,6 +230,7 @@ func TestEveryFieldOfEverySeed(t *testing.T) {
 			}
 		}
 		for _, l := range leaves("", doc, nil) {
+			word := cmp.Or(places[string(e.source)+" "+l.path], anyWord)
 			l.set(word)
 			out, err := transform.apply(judge.Stamp(push(t, e.source, doc, 42)))
 			l.set(l.value)
@@ -238,7 +250,7 @@ func TestEveryFieldOfEverySeed(t *testing.T) {
 	}
 	for from, paths := range personal {
 		for at := range paths {
-			if name := string(from) + " " + at; clear[name] {
+			if name := string(from) + " " + at; clear[name] && places[name] == "" {
 				t.Errorf("%s is personal, and the schema publishes it", name)
 			} else if !tried[name] && !strings.HasPrefix(at, "saas_info.remark") && at != "user_info.employee_number" {
 				t.Errorf("%s was not tried", name)
