@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-if [ -x venv/bin/python ] && cmp -s requirements.txt venv/installed.txt && venv/bin/python -c 'import confluent_kafka, duckdb, fastavro' 2>/dev/null; then exit 0; fi
+if [ -x venv/bin/python ] && cmp -s requirements.txt venv/installed.txt && venv/bin/python -c 'import confluent_kafka, duckdb, fastavro, pytz' 2>/dev/null; then exit 0; fi
 command -v python3 >/dev/null || { echo "deploy/python/install.sh: Python is missing: apt-get install python3 python3-venv" >&2; exit 1; }
 rm -rf venv
 python3 -m venv venv

@@ -121,4 +121,3 @@ func (s *stack) receivedAt(at time.Time, orders ...pushed) {
 		}
 	}
 }
-

@@ -75,8 +75,38 @@ func TestPublishedOnce(t *testing.T) {
 				t.Errorf("%s sums %v, PostgreSQL %v", name, got, sums)
 			}
 		}
-		s.analystsAgree(sums)
+		foreign := s.writeForeign()
+		s.analystsAgree(sums, foreign)
 	})
+}
+
+// writeForeign puts into orders.v1 what anybody may, and gives how many of it a reader of committed records meets: bytes of no
+// format, of no schema and of another one, nothing, and the true record of an order under another's key.
+func (s *stack) writeForeign() int {
+	s.t.Helper()
+	client, err := bus.NewClient(bus.Settings{Brokers: []string{s.broker.addr}}, zap.NewNop(), nil, kgo.TransactionalID("somebody-else"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer client.Close()
+	true1 := s.readOrders(kgo.ReadCommitted())[0].value
+	other := append([]byte{0, 0, 0, 0, 99}, true1[5:]...)
+	values := [][]byte{[]byte("garbage"), other, nil, true1[:len(true1)-1], true1}
+	for _, end := range []kgo.TransactionEndTry{kgo.TryAbort, kgo.TryCommit} {
+		if err := client.BeginTransaction(); err != nil {
+			s.t.Fatal(err)
+		}
+		for _, value := range values {
+			record := &kgo.Record{Topic: published.Topic, Key: []byte("mall:HQS0001:FOREIGN"), Value: value}
+			if err := client.ProduceSync(s.t.Context(), record).FirstErr(); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+		if err := client.EndTransaction(s.t.Context(), end); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return len(values)
 }
 
 // eachOnce holds what was read against the revisions that there must be.
