@@ -66,6 +66,22 @@ func (s *stack) programs(ctx context.Context) ([]program, error) {
 	return all, group.Wait()
 }
 
+// nextOfGiven says what to do where a server that was given, and not started here, may be at fault; nil if none was.
+func (s *stack) nextOfGiven() error {
+	var names []string
+	for name, value := range map[string]string{"KAFKA_BROKERS": s.cfg.Brokers, "DATABASE_URL": s.cfg.Database} {
+		if value != "" {
+			names = append(names, name)
+		}
+	}
+	if names == nil {
+		return nil
+	}
+	slices.Sort(names)
+	all := strings.Join(names, " and ")
+	return fmt.Errorf("  next: see that what %s names runs and lets you in, or unset %s: then a server of our own is started", all, all)
+}
+
 // runSteps prepares database and broker with orderctl, as one would elsewhere.
 func (s *stack) runSteps(ctx context.Context) error {
 	var reads []string
@@ -82,7 +98,7 @@ func (s *stack) runSteps(ctx context.Context) error {
 		cmd := exec.CommandContext(ctx, filepath.Join(s.binaries, "orderctl"), args...)
 		cmd.Env = s.env.of(reads, nil)
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return errors.Join(fmt.Errorf("orderctl %s: %w", strings.Join(args, " "), err), errors.New(strings.TrimSpace(string(out))))
+			return errors.Join(fmt.Errorf("orderctl %s: %w", strings.Join(args, " "), err), errors.New(strings.TrimSpace(string(out))), s.nextOfGiven())
 		}
 	}
 	return nil

@@ -314,3 +314,17 @@ func registerSchema(t *testing.T, env map[string]string, text string) int {
 	})
 	return id
 }
+
+// Who gave a server that does not answer is told which setting that was.
+func TestNextOfGiven(t *testing.T) {
+	for want, cfg := range map[string]settings{
+		"":                                {},
+		"KAFKA_BROKERS names":             {Brokers: "127.0.0.1:1"},
+		"DATABASE_URL and KAFKA_BROKERS ": {Brokers: "127.0.0.1:1", Database: "postgres://secret@127.0.0.1:1"},
+	} {
+		err := (&stack{cfg: cfg}).nextOfGiven()
+		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret")) {
+			t.Errorf("%q: %v", want, err)
+		}
+	}
+}

@@ -34,9 +34,9 @@ func printable(text string) string {
 func hidden(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsGraphic(r) }
 
 // printableLines is printable for a text whose line ends are our own: an error with what to do next, or indented JSON, which
-// means the same afterwards.
+// means the same afterwards. Drivers indent their errors with tabs.
 func printableLines(text string) string {
-	lines := strings.Split(text, "\n")
+	lines := strings.Split(strings.ReplaceAll(text, "\t", "    "), "\n")
 	for i, line := range lines {
 		lines[i] = printable(line)
 	}
