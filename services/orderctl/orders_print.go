@@ -34,19 +34,20 @@ func newPrinter(format string, out io.Writer) (func(*published.Record) error, er
 // column is one column of the table.
 type column struct {
 	title string
-	width int
+	width int // 0: as long as it is; what is longer is cut, unless whole
+	whole bool
 	text  func(*published.Record) string
 }
 
 var tableColumns = []column{
-	{"RECEIVED", 19, func(r *published.Record) string { return r.ReceivedAt.Local().Format(time.DateTime) }},
-	{"KIND", 16, func(r *published.Record) string { return string(r.Kind) }},
-	{"ORDER", 36, func(r *published.Record) string { return string(r.OrderKey) }},
-	{"SHOP", 16, func(r *published.Record) string { return r.Shop }},
-	{"CHANNEL", 10, func(r *published.Record) string { return r.Channel }},
-	{"STATUS", 12, func(r *published.Record) string { return r.Status }},
-	{"LINES", 5, func(r *published.Record) string { return strconv.Itoa(len(r.Lines)) }},
-	{"TOTAL", 0, func(r *published.Record) string { return strings.TrimSpace(exact(r.Total) + " " + r.Currency) }},
+	{"RECEIVED", 19, false, func(r *published.Record) string { return r.ReceivedAt.Local().Format(time.DateTime) }},
+	{"KIND", 16, false, func(r *published.Record) string { return string(r.Kind) }},
+	{"ORDER", 36, true, func(r *published.Record) string { return string(r.OrderKey) }},
+	{"SHOP", 16, false, func(r *published.Record) string { return r.Shop }},
+	{"CHANNEL", 10, false, func(r *published.Record) string { return r.Channel }},
+	{"STATUS", 12, false, func(r *published.Record) string { return r.Status }},
+	{"LINES", 5, false, func(r *published.Record) string { return strconv.Itoa(len(r.Lines)) }},
+	{"TOTAL", 0, true, func(r *published.Record) string { return strings.TrimSpace(exact(r.Total) + " " + r.Currency) }},
 }
 
 // tablePrinter writes columns of fixed width, since what comes next is not known.
@@ -57,12 +58,12 @@ func tablePrinter(out io.Writer) func(*published.Record) error {
 		if !titled {
 			titled = true
 			for _, c := range tableColumns {
-				writeCell(&b, c.title, c.width)
+				writeCell(&b, c.title, c.width, c.whole)
 			}
 			b.WriteByte('\n')
 		}
 		for _, c := range tableColumns {
-			writeCell(&b, c.text(r), c.width)
+			writeCell(&b, c.text(r), c.width, c.whole)
 		}
 		b.WriteByte('\n')
 		_, err := io.WriteString(out, b.String())
@@ -70,26 +71,38 @@ func tablePrinter(out io.Writer) func(*published.Record) error {
 	}
 }
 
-// writeCell cuts or fills a text to a width on the terminal; what is not printable could be a command to the terminal.
-func writeCell(b *strings.Builder, text string, wanted int) {
+// writeCell fills a text to a width on the terminal, and cuts it there with a sign that it goes on; an order key is whole, to be
+// copied. What is not printable could be a command to the terminal.
+func writeCell(b *strings.Builder, text string, wanted int, whole bool) {
+	cut := !whole && cells(text) > wanted
 	taken := 0
 	for _, r := range text {
 		if !unicode.IsPrint(r) {
 			r = '?'
 		}
-		size := 1
-		if kind := width.LookupRune(r).Kind(); kind == width.EastAsianWide || kind == width.EastAsianFullwidth {
-			size = 2
-		}
-		if wanted > 0 && taken+size > wanted {
+		size := cells(string(r))
+		if cut && taken+size > wanted-1 {
+			b.WriteRune('…')
+			taken++
 			break
 		}
 		b.WriteRune(r)
 		taken += size
 	}
 	if wanted > 0 {
-		b.WriteString(strings.Repeat(" ", wanted-taken+2))
+		b.WriteString(strings.Repeat(" ", max(wanted-taken, 0)+2))
 	}
+}
+
+// cells is how much room a text takes on the terminal: letters of East Asia take two places.
+func cells(text string) (taken int) {
+	for _, r := range text {
+		taken++
+		if kind := width.LookupRune(r).Kind(); kind == width.EastAsianWide || kind == width.EastAsianFullwidth {
+			taken++
+		}
+	}
+	return taken
 }
 
 // exact is an amount as a text with at least two places and no more than it needs; "" if there is none.

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"pgregory.net/rapid"
 
+	"orderflow/pkg/order"
 	"orderflow/pkg/published"
 )
 
@@ -78,6 +79,7 @@ func TestTailShowsWhatIsCommittedUntilItIsStopped(t *testing.T) {
 	w.publish(kgo.TryCommit, sale(1, noon, "1.5"), sale(2, noon, "450.0001"))
 	w.publish(kgo.TryAbort, sale(3, noon, "3"))
 	hostile := sale(4, noon, "-4")
+	hostile.OrderKey = order.Key("mall:HQS0004:" + strings.Repeat("9", 60))
 	hostile.Shop, hostile.Status = "杭州\x1b[2J店", strings.Repeat("long", 9)
 	w.publish(kgo.TryCommit, hostile)
 
@@ -87,7 +89,7 @@ func TestTailShowsWhatIsCommittedUntilItIsStopped(t *testing.T) {
 	w.publish(kgo.TryCommit, later)
 	out.wait(t, "5.00 CNY")
 	stop()
-	contains(t, out.String(), "RECEIVED ", "mall:HQS0001:R0000001 ", "1.50 CNY", "450.0001 CNY", "杭州?[2J店        taobao      longlonglong  2      -4.00 CNY")
+	contains(t, out.String(), "RECEIVED ", "mall:HQS0001:R0000001 ", "1.50 CNY", "450.0001 CNY", "杭州?[2J店        taobao      longlonglon…  2      -4.00 CNY", strings.Repeat("9", 60)+"  ")
 	if strings.Contains(out.String(), "R0000003") || strings.Contains(out.String(), "\x1b") {
 		t.Errorf("an aborted record or a command to the terminal is shown:\n%s", out)
 	}
