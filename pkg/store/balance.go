@@ -62,9 +62,10 @@ type Tally struct {
 	Open       int64 // under way: some service is not past it yet, or it was not asked long enough
 	Missing    int64 // every service is past it, and no row tells how it ended
 
-	Faults int64 // offsets at fault, the missing ones included: one may count twice
-	Unsure int64 // orders.v1 and PostgreSQL differ, and the later of the two may be on its way
-	Sums   []Sum // of what was published, by currency
+	Faults   int64 // offsets at fault, the missing ones included: one may count twice
+	Accepted int64 // differences that a person accepted: they are no faults any more
+	Unsure   int64 // orders.v1 and PostgreSQL differ, and the later of the two may be on its way
+	Sums     []Sum // of what was published, by currency
 }
 
 // Sum adds up the totals of published records. Each revision of an order is a record of its own.
@@ -92,6 +93,11 @@ const (
 	NotPublished   Fault = "not_published"   // it passed validation, and orders.v1 lacks it
 	PublishedTwice Fault = "published_twice" // orders.v1 has it more than once
 	NotStored      Fault = "not_stored"      // orders.v1 has it, and PostgreSQL does not know that it passed validation
+	NoOrder        Fault = "no_order"        // orders has no row of its order
+	OldOrder       Fault = "old_order"       // its order's row stands at an older revision, or at none that passed validation
+	AmountsDiffer  Fault = "amounts_differ"  // its order's row has other amounts, or another currency, than orders.v1
+	LinesDiffer    Fault = "lines_differ"    // its order's lines are others, by number and amounts, than those in orders.v1
+	StrayOrder     Fault = "stray_order"     // an order's row claims a revision that no record brought
 	StillOpen      Fault = "open"
 )
 
@@ -100,7 +106,14 @@ type FaultyOffset struct {
 	Partition int32
 	Offset    int64
 	Fault     Fault
-	OrderKey  order.Key // "" where neither PostgreSQL nor Kafka has the record any more
+	OrderKey  order.Key   // "" where neither PostgreSQL nor Kafka has the record any more
+	Accepted  *Acceptance `db:"-"`
+}
+
+// Acceptance says who accepted a difference, and why.
+type Acceptance struct {
+	By, Reason string
+	At         time.Time
 }
 
 // balanceLock is the advisory lock of the one process that balances.

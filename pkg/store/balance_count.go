@@ -28,7 +28,7 @@ func (k *Known) passed(h *BalanceHour, r OffsetRange) int64 {
 }
 
 // offsetsOf gives one row per offset of a range g (partition, first_offset, end_offset) that received or balance_published
-// knows. $1 is the source, $2 the least revision of the topic's generation.
+// knows, with the row o of its order. $1 is the source, $2 the least revision of the topic's generation.
 const offsetsOf = `(select r.row_offset, r.rows, r.state, r.validated, r.refused, r.excused, r.updated_at, r.order_key from
 		(select "offset" as row_offset, count(*) as rows, max(end_state) as state, bool_or(validated_at is not null) as validated,
 			bool_or(validated_at is null and exists (select from dead_letters d
@@ -38,8 +38,13 @@ const offsetsOf = `(select r.row_offset, r.rows, r.state, r.validated, r.refused
 			max(updated_at) as updated_at, min(order_key) as order_key
 		from received x where source = $1 and partition = g.partition and "offset" >= g.first_offset and "offset" < g.end_offset and revision >= $2
 		group by "offset") r) r
-	full join (select "offset", copies, seen_at from balance_published
-		where source = $1 and partition = g.partition and "offset" >= g.first_offset and "offset" < g.end_offset) p on p."offset" = r.row_offset`
+	full join (select "offset", copies, seen_at, order_key, amounts, lines from balance_published
+		where source = $1 and partition = g.partition and "offset" >= g.first_offset and "offset" < g.end_offset) p on p."offset" = r.row_offset
+	left join lateral (select o.revision, o.validated, order_amounts(o.currency, o.total, o.paid, o.discount, o.list_price) as amounts,
+			case when o.validated and p.lines is not null and o.revision = ` + itsRevision + ` then ` + selectLines + ` end as lines
+		from orders o where o.order_key = coalesce(r.order_key, p.order_key) limit 1) o on true` // limit: each by its key, whatever the planner believes
+
+const itsRevision = `($2 + coalesce(r.row_offset, p."offset"))`
 
 // Which of the offsets that offsetsOf gives are what; $3 and $4 are Known's StoredAt and SeenAt.
 const (
@@ -48,6 +53,14 @@ const (
 	notPublished  = `(` + isUnpublished + ` and r.updated_at <= $4)`
 	notStored     = `(` + isUnstored + ` and p.seen_at <= $3)`
 	noEnd         = `(r.rows is not null and r.state is null and r.row_offset < g.passed)`
+
+	// A row of received is written with its order's, so these two never differ by chance; a record of orders.v1 whose row of
+	// received is lost has waited for persist. A newer revision in the order's row is held against the record of that one.
+	isStored     = `(r.rows is not null or p.order_key is not null and p.seen_at <= $3)`
+	noOrder      = `(o.revision is null and ` + isStored + `)`
+	oldOrder     = `(o.revision is not null and ` + isStored + ` and coalesce(r.validated, true) and (not o.validated or o.revision < ` + itsRevision + `))`
+	amountsOther = `(o.validated and o.revision = ` + itsRevision + ` and o.amounts <> p.amounts)`
+	linesOther   = `(o.lines <> p.lines)`
 )
 
 const countOffsets = `select g.hour, c.* from unnest($5::timestamptz[], $6::int[], $7::bigint[], $8::bigint[], $9::bigint[])
@@ -60,7 +73,9 @@ const countOffsets = `select g.hour, c.* from unnest($5::timestamptz[], $6::int[
 		count(*) filter (where r.state = 'superseded'), count(*) filter (where r.state = 'parked'), count(*) filter (where r.state = 'discarded'),
 		g.passed - g.first_offset - count(*) filter (where r.row_offset < g.passed) + count(*) filter (where ` + noEnd + `) as missing,
 		count(*) filter (where r.rows > 1) + count(*) filter (where p.copies > 1)
-			+ count(*) filter (where ` + notPublished + `) + count(*) filter (where ` + notStored + `) as other_faults,
+			+ count(*) filter (where ` + notPublished + `) + count(*) filter (where ` + notStored + `)
+			+ count(*) filter (where ` + noOrder + `) + count(*) filter (where ` + oldOrder + `)
+			+ count(*) filter (where ` + amountsOther + `) + count(*) filter (where ` + linesOther + `) as other_faults,
 		count(*) filter (where ` + isUnpublished + ` or ` + isUnstored + `) - count(*) filter (where ` + notPublished + ` or ` + notStored + `) as unsure
 	from ` + offsetsOf + `) c`
 
@@ -163,14 +178,16 @@ func (s *Store) sumHours(ctx context.Context, source order.Source, g rangeColumn
 const nameOffsets = `select g.partition, f."offset", f.fault, f.order_key
 	from unnest($5::int[], $6::bigint[], $7::bigint[], $8::bigint[]) as g (partition, first_offset, end_offset, passed)
 	cross join lateral (
-		(select n as "offset", case when n < g.passed then 'no_row' else 'open' end as fault, '' as order_key
+		(select n as "offset", case when n < g.passed then 'no_row' else 'open' end as fault, coalesce((select p.order_key
+				from balance_published p where p.source = $1 and p.partition = g.partition and p."offset" = n), '') as order_key
 			from (select generate_series(g.first_offset, g.end_offset - 1) as n except select "offset" from received
 				where source = $1 and partition = g.partition and "offset" >= g.first_offset and "offset" < g.end_offset and revision >= $2) lacking
 			order by n limit $9)
 		union all
-		(select coalesce(r.row_offset, p."offset"), c.fault, coalesce(r.order_key, '') from ` + offsetsOf + `
+		(select coalesce(r.row_offset, p."offset"), c.fault, coalesce(r.order_key, p.order_key, '') from ` + offsetsOf + `
 			cross join lateral (values ('two_rows', r.rows > 1), ('published_twice', p.copies > 1), ('not_published', ` + notPublished + `),
-				('not_stored', ` + notStored + `), ('no_end', ` + noEnd + `),
+				('not_stored', ` + notStored + `), ('no_end', ` + noEnd + `), ('no_order', ` + noOrder + `), ('old_order', ` + oldOrder + `),
+				('amounts_differ', ` + amountsOther + `), ('lines_differ', ` + linesOther + `),
 				('open', r.rows is not null and r.state is null and r.row_offset >= g.passed)) c (fault, so)
 			where c.so order by 1 limit $9)) f
 	order by f.fault = 'open', g.partition, f."offset", f.fault limit $9`
@@ -192,43 +209,4 @@ func (s *Store) NameOffsets(ctx context.Context, h *BalanceHour, k Known, limit 
 		return nil, fmt.Errorf("name offsets: %w", err)
 	}
 	return faults, nil
-}
-
-// StrayRows gives rows of received, as they stood at a time by the server's clock, for offsets that their topic does not
-// have, by the hour of receipt that they claim: ends are the ends of its partitions, asked after that time. It reads the ends of an
-// index.
-func (s *Store) StrayRows(ctx context.Context, source order.Source, generation int, ends map[int32]int64, at time.Time, limit int) (map[time.Time][]FaultyOffset, error) {
-	var partitions []int32
-	var offsets []int64
-	for partition, end := range ends {
-		partitions, offsets = append(partitions, partition), append(offsets, end)
-	}
-	rows, err := s.pool.Query(ctx, `select date_trunc('hour', received_at, 'UTC'), partition, "offset", order_key from (
-			select x.* from unnest($3::int[], $4::bigint[]) e (partition, "offset") cross join lateral (select received_at, partition, "offset", order_key
-				from received r where r.source = $1 and r.partition = e.partition and r."offset" >= e."offset" and r.revision >= $2 and r.updated_at <= $7 limit $5) x
-			union all (select received_at, partition, "offset", order_key from received where source = $1 and partition > $6 and revision >= $2 limit $5)
-			union all (select received_at, partition, "offset", order_key from received where source = $1 and partition < 0 and revision >= $2 limit $5)
-		) stray order by 2, 3 limit $5`, source, order.NewRevision(generation, 0), partitions, offsets, limit, maxPartition(partitions), at)
-	if err != nil {
-		return nil, fmt.Errorf("read stray rows: %w", err)
-	}
-	stray := map[time.Time][]FaultyOffset{}
-	var hour time.Time
-	f := FaultyOffset{Fault: StrayRow}
-	_, err = pgx.ForEachRow(rows, []any{&hour, &f.Partition, &f.Offset, &f.OrderKey}, func() error {
-		stray[hour.UTC()] = append(stray[hour.UTC()], f)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read stray rows: %w", err)
-	}
-	return stray, nil
-}
-
-func maxPartition(partitions []int32) int32 {
-	most := int32(-1)
-	for _, p := range partitions {
-		most = max(most, p)
-	}
-	return most
 }

@@ -12,14 +12,14 @@ import (
 )
 
 const hourColumns = `h.source, h.hour, h.state, h.generation, h.received, h.refused, h.validated, h.published, h.delivered, h.persisted, h.duplicate,
-	h.superseded, h.parked, h.discarded, h.open, h.missing, h.faults, h.unsure, h.sums, h.checked_at, h.revision, h.told, h.told_at, h.complete, h.pending`
+	h.superseded, h.parked, h.discarded, h.open, h.missing, h.faults, h.accepted, h.unsure, h.sums, h.checked_at, h.revision, h.told, h.told_at, h.complete, h.pending`
 
 func scanHour(row pgx.CollectableRow) (h BalanceHour, err error) {
 	t := &h.Tally
 	var sums []byte
 	var checkedAt, toldAt *time.Time
 	err = row.Scan(&h.Source, &h.Hour, &h.State, &h.Generation, &t.Received, &t.Refused, &t.Validated, &t.Published, &t.Delivered, &t.Persisted,
-		&t.Duplicate, &t.Superseded, &t.Parked, &t.Discarded, &t.Open, &t.Missing, &t.Faults, &t.Unsure, &sums, &checkedAt, &h.Revision, &h.Told,
+		&t.Duplicate, &t.Superseded, &t.Parked, &t.Discarded, &t.Open, &t.Missing, &t.Faults, &t.Accepted, &t.Unsure, &sums, &checkedAt, &h.Revision, &h.Told,
 		&toldAt, &h.Complete, &h.Pending)
 	if err == nil {
 		err = json.Unmarshal(sums, &t.Sums)
@@ -114,7 +114,7 @@ func (s *Store) SaveRanges(ctx context.Context, hours []BalanceHour) error {
 const (
 	writeTally = `update balance_hours set state = $3, received = $4, refused = $5, validated = $6, published = $7, delivered = $8,
 	persisted = $9, duplicate = $10, superseded = $11, parked = $12, discarded = $13, open = $14, missing = $15, faults = $16, unsure = $17,
-	sums = $18::text::jsonb, checked_at = now(), closed_at = case when $3 = 'closed' then coalesce(closed_at, now()) end
+	sums = $18::text::jsonb, accepted = $19, checked_at = now(), closed_at = case when $3 = 'closed' then coalesce(closed_at, now()) end
 	where source = $1 and hour = $2`
 
 	deleteFaults = `delete from balance_faults where source = $1 and hour = $2
@@ -141,7 +141,7 @@ func (s *Store) SaveTally(ctx context.Context, h *BalanceHour, faults []FaultyOf
 	kinds := column(faults, func(f FaultyOffset) string { return string(f.Fault) })
 	batch := &pgx.Batch{}
 	batch.Queue(writeTally, h.Source, h.Hour, h.State, t.Received, t.Refused, t.Validated, t.Published, t.Delivered, t.Persisted, t.Duplicate,
-		t.Superseded, t.Parked, t.Discarded, t.Open, t.Missing, t.Faults, t.Unsure, string(sums))
+		t.Superseded, t.Parked, t.Discarded, t.Open, t.Missing, t.Faults, t.Unsure, string(sums), t.Accepted)
 	batch.Queue(deleteFaults, h.Source, h.Hour, partitions, offsets, kinds)
 	if len(faults) > 0 {
 		batch.Queue(writeFaults, h.Source, h.Hour, partitions, offsets, kinds, column(faults, func(f FaultyOffset) string { return string(f.OrderKey) }))

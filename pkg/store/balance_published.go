@@ -21,6 +21,9 @@ type Published struct {
 	Offset    int64
 	Currency  string
 	Total     string // exact; "" if there is none, or the value could not be read
+	OrderKey  order.Key
+	Amounts   string // AmountsText; "" if the value could not be read
+	Lines     string // LinesDigest, likewise
 	copies    int
 }
 
@@ -55,9 +58,10 @@ func publishedProgress(ctx context.Context, db querier) (map[int32]int64, error)
 }
 
 const (
-	writePublished = `insert into balance_published as p (source, partition, "offset", copies, currency, total)
-	select source, partition, "offset", copies, currency, nullif(total, '')::numeric
-	from unnest($1::text[], $2::int[], $3::bigint[], $4::int[], $5::text[], $6::text[]) as n (source, partition, "offset", copies, currency, total)
+	writePublished = `insert into balance_published as p (source, partition, "offset", copies, currency, total, order_key, amounts, lines)
+	select source, partition, "offset", copies, currency, nullif(total, '')::numeric, nullif(order_key, ''), nullif(amounts, ''), nullif(lines, '')
+	from unnest($1::text[], $2::int[], $3::bigint[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
+	as n (source, partition, "offset", copies, currency, total, order_key, amounts, lines)
 	on conflict (source, partition, "offset") do update set copies = p.copies + excluded.copies, seen_at = now()`
 
 	writeProgress = `insert into balance_progress as p (partition, next_offset)
@@ -91,7 +95,10 @@ func (s *Store) AddPublished(ctx context.Context, records []Published, read map[
 				column(records, func(p Published) int64 { return p.Offset }),
 				column(records, func(p Published) int32 { return int32(p.copies) }),
 				column(records, func(p Published) string { return p.Currency }),
-				column(records, func(p Published) string { return p.Total }))
+				column(records, func(p Published) string { return p.Total }),
+				column(records, func(p Published) string { return string(p.OrderKey) }),
+				column(records, func(p Published) string { return p.Amounts }),
+				column(records, func(p Published) string { return p.Lines }))
 		}
 		batch.Queue(writeProgress, partitions,
 			column(partitions, func(n int32) int64 { return read[n].From }),

@@ -82,8 +82,9 @@ func (s *Store) Imbalance(ctx context.Context) (hours int, since time.Time, err 
 func (s *Store) addFaults(ctx context.Context, views []BalanceView) error {
 	sources := column(views, func(v BalanceView) string { return string(v.Source) })
 	hours := column(views, func(v BalanceView) time.Time { return v.Hour })
-	rows, err := s.pool.Query(ctx, `select n, partition, "offset", fault, order_key
-		from unnest($1::text[], $2::timestamptz[]) with ordinality as asked (source, hour, n) join balance_faults using (source, hour)
+	rows, err := s.pool.Query(ctx, `select n, partition, "offset", fault, f.order_key, accepted_by, reason, accepted_at
+		from unnest($1::text[], $2::timestamptz[]) with ordinality as asked (source, hour, n) join balance_faults f using (source, hour)
+		left join balance_accepted a using (source, hour, partition, "offset", fault)
 		order by n, fault = 'open', partition, "offset", fault`, sources, hours)
 	if err != nil {
 		return err
@@ -92,8 +93,13 @@ func (s *Store) addFaults(ctx context.Context, views []BalanceView) error {
 	for rows.Next() {
 		var n int
 		var f FaultyOffset
-		if err := rows.Scan(&n, &f.Partition, &f.Offset, &f.Fault, &f.OrderKey); err != nil {
+		var by, reason *string
+		var at *time.Time
+		if err := rows.Scan(&n, &f.Partition, &f.Offset, &f.Fault, &f.OrderKey, &by, &reason, &at); err != nil {
 			return err
+		}
+		if by != nil {
+			f.Accepted = &Acceptance{*by, value(reason), value(at)}
 		}
 		views[n-1].Faults = append(views[n-1].Faults, f)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shopspring/decimal"
 	"pgregory.net/rapid"
 
 	"orderflow/pkg/order"
@@ -24,6 +25,9 @@ type offsetWorld struct {
 	copies                int
 	freshRow, freshRecord bool // written after what is known
 	currency, total       string
+	order                 string // where its order's row stands: none, unvalidated, older, same, newer
+	otherAmounts          bool   // than in orders.v1
+	otherLines            bool
 }
 
 func drawOffset(t *rapid.T) offsetWorld {
@@ -36,6 +40,9 @@ func drawOffset(t *rapid.T) offsetWorld {
 		freshRow: rapid.Bool().Draw(t, "fresh row"), freshRecord: rapid.Bool().Draw(t, "fresh record"),
 		currency: rapid.SampledFrom([]string{"CNY", "USD"}).Draw(t, "currency"),
 		total:    rapid.SampledFrom([]string{"", "0.1", "-3.25", "123456789012345678.12345678"}).Draw(t, "total"),
+		order:    rapid.SampledFrom([]string{"same", "same", "same", "none", "unvalidated", "older", "newer"}).Draw(t, "order"),
+
+		otherAmounts: rapid.Bool().Draw(t, "other amounts"), otherLines: rapid.Bool().Draw(t, "other lines"),
 	}
 	if w.rows == 0 {
 		w.state, w.validated, w.refusedBy, w.excusedBy = "", false, false, false
@@ -73,6 +80,10 @@ func (w *offsetWorld) tally(t *store.Tally, passed bool) (faults []store.Fault) 
 	for fault, so := range map[store.Fault]bool{
 		store.TwoRows: w.rows > 1, store.PublishedTwice: w.copies > 1,
 		store.NotPublished: unpublished && !w.freshRow, store.NotStored: unstored && !w.freshRecord,
+		store.NoOrder:       w.order == "none" && w.stored(),
+		store.OldOrder:      (w.order == "older" || w.order == "unvalidated") && w.stored() && (w.rows == 0 || w.validated),
+		store.AmountsDiffer: w.order == "same" && w.copies > 0 && w.otherAmounts,
+		store.LinesDiffer:   w.order == "same" && w.copies > 0 && w.otherLines,
 	} {
 		if so {
 			faults = append(faults, fault)
@@ -83,6 +94,9 @@ func (w *offsetWorld) tally(t *store.Tally, passed bool) (faults []store.Fault) 
 	slices.Sort(faults)
 	return faults
 }
+
+// stored tells whether PostgreSQL must have the order by now.
+func (w *offsetWorld) stored() bool { return w.rows > 0 || w.copies > 0 && !w.freshRecord }
 
 // known is the moment of the test: what is fresh came after it.
 var known = time.Date(2026, 1, 2, 5, 0, 0, 0, time.UTC)
@@ -117,10 +131,32 @@ func (w *offsetWorld) write(s *shelf, partition int32, offset int64) {
 				service, key, int64(order.NewRevision(1, offset)), partition, offset, known)
 		}
 	}
-	if w.copies > 0 {
-		exec(`insert into balance_published (source, partition, "offset", copies, currency, total, seen_at) values ('mall', $1, $2, $3, $4, nullif($5, '')::numeric, $6)`,
-			partition, offset, w.copies, w.currency, w.total, at(w.freshRecord))
+	amounts := []decimal.NullDecimal{{}, decimal.NewNullDecimal(decimal.RequireFromString("1.500")), {}, decimal.NewNullDecimal(decimal.New(2, 3))}
+	if w.total != "" {
+		amounts[0] = decimal.NewNullDecimal(decimal.RequireFromString(w.total))
 	}
+	lines := []store.LineAmounts{{No: 1, Amounts: [5]decimal.NullDecimal{amounts[1], amounts[0]}}, {No: 12}}
+	if w.copies > 0 {
+		exec(`insert into balance_published (source, partition, "offset", copies, currency, total, seen_at, order_key, amounts, lines)
+			values ('mall', $1, $2, $3, $4, nullif($5, '')::numeric, $6, $7, $8, $9)`,
+			partition, offset, w.copies, w.currency, w.total, at(w.freshRecord), key, store.AmountsText(w.currency, amounts...), store.LinesDigest(lines))
+	}
+	if w.order == "none" || w.order == "" {
+		return
+	}
+	step := map[string]int64{"older": -1, "newer": 1}[w.order]
+	currency, quantity := w.currency, "1.50"
+	if w.otherAmounts {
+		currency = "EUR"
+	}
+	if w.otherLines {
+		quantity = "1.51"
+	}
+	exec(`insert into orders (order_key, source, revision, validated, state, currency, total, paid, list_price, received_at, updated_at, version)
+		values ($1, 'mall', $2, $3, 'validated', $4, nullif($5, '')::numeric, 1.5, 2000.00, $6, $6, 1)`,
+		key, int64(order.NewRevision(1, offset))+step, w.order != "unvalidated", currency, w.total, balanceHour)
+	exec(`insert into order_lines (order_key, line_no, line_id, product, name, quantity, unit_price)
+		values ($1, 1, '', '', '', $2::numeric, nullif($3, '')::numeric), ($1, 12, '', '', '', null, null)`, key, quantity, w.total)
 }
 
 // Whatever rows and records there are, each offset is counted as its definition says, every received one exactly once, and
@@ -128,7 +164,7 @@ func (w *offsetWorld) write(s *shelf, partition int32, offset int64) {
 func TestEveryOffsetIsCountedOnce(t *testing.T) {
 	s := openShelf(t)
 	rapid.Check(t, func(t *rapid.T) {
-		if _, err := s.conn.Exec(s.Context(), `truncate received, dead_letters, balance_published cascade`); err != nil {
+		if _, err := s.conn.Exec(s.Context(), `truncate received, dead_letters, balance_published, orders, order_lines cascade`); err != nil {
 			t.Fatal(err)
 		}
 		h := store.BalanceHour{Source: order.Mall, Hour: balanceHour, State: store.HourOpen, Generation: 1}
@@ -329,8 +365,11 @@ func TestCountingReadsOnlyTheHour(t *testing.T) {
 	s := openShelf(t)
 	sql := `insert into received (source, partition, "offset", order_key, revision, received_at, end_state, updated_at)
 		select 'mall', n % 6, n / 6, 'mall:S:' || n, (1::bigint << 48) + n / 6, now(), 'delivered', now() from generate_series(0, 60000) n`
+	orders := `insert into orders (order_key, source, revision, validated, state, received_at, updated_at, version) select order_key, source, revision, true, end_state,
+		received_at - ("offset" || ' minutes')::interval, now(), 1 from received`
+	lines := `insert into order_lines (order_key, line_no, line_id, product, name) select order_key, n, '', '', '' from orders, generate_series(1, 3) n`
 	for _, statement := range []string{
-		sql, `insert into balance_published (source, partition, "offset", copies) select source, partition, "offset", 1 from received`,
+		sql, orders, lines, `insert into balance_published (source, partition, "offset", copies, order_key, lines) select source, partition, "offset", 1, order_key, '' from received`,
 		`insert into dead_letters (service, code, order_key, revision, origin_topic, origin_partition, origin_offset, first_failed_at, failed_at, dlq_topic, dlq_partition,
 			dlq_offset, state, updated_at) select 'persist', 'x', 'mall:S:' || n, n, 't', 0, n, now(), now(), 'd', 0, 0, 'open', now() from generate_series(0, 20000) n`, `analyze`,
 	} {
@@ -347,6 +386,9 @@ func TestCountingReadsOnlyTheHour(t *testing.T) {
 			return err
 		}
 		if _, err := b.StrayRows(t.Context(), order.Mall, 1, map[int32]int64{0: 99_999, 1: 99_999, 2: 99_999, 3: 99_999, 4: 99_999, 5: 99_999}, time.Now(), 10); err != nil {
+			return err
+		}
+		if _, err := b.StrayOrders(t.Context(), order.Mall, 1, []time.Time{time.Now().Add(-5 * time.Hour)}, []int32{0, 1, 2, 3, 4, 5}, 10); err != nil {
 			return err
 		}
 		_, err := b.NameOffsets(t.Context(), &h, store.Known{}, 10)

@@ -8,9 +8,9 @@ import (
 	"orderflow/pkg/store"
 )
 
-var wholeTable = regexp.MustCompile(`Seq Scan on (dead_letters|orders|order_events|received|replay_items|audit|balance_published)\b`)
+var wholeTable = regexp.MustCompile(`Seq Scan on (dead_letters|orders|order_lines|order_events|received|replay_items|audit|balance_published)\b`)
 
-var indexScan = regexp.MustCompile(`Index (Only )?Scan.* on (orders|order_events|received)\b`)
+var indexScan = regexp.MustCompile(`Index (Only )?Scan.* on (orders|order_lines|order_events|received)\b`)
 
 // readsAll tells whether a plan reads all rows of a big table, also one after the other along an index, from which it would
 // take those that fit. A walk without a filter ends at its limit, and lists of letters end early.

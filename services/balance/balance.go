@@ -153,6 +153,10 @@ func (b *balance) checkSource(ctx context.Context, source order.Source, seen []s
 	if err != nil {
 		return hours, err
 	}
+	accepted, err := b.db.AcceptedFaults(ctx, source, hours[0].Hour)
+	if err != nil {
+		return hours, err
+	}
 	var due []int
 	recorded := newTouched(source, seen)
 	for i := range hours {
@@ -163,6 +167,9 @@ func (b *balance) checkSource(ctx context.Context, source order.Source, seen []s
 	chosen := make([]store.BalanceHour, len(due))
 	for n, i := range due {
 		chosen[n] = hours[i]
+	}
+	if err := b.strayOrders(ctx, source, chosen, stray); err != nil {
+		return hours, err
 	}
 	known := b.passages[source].known
 	known.SeenAt = b.reader.seenAt
@@ -175,7 +182,7 @@ func (b *balance) checkSource(ctx context.Context, source order.Source, seen []s
 			h := &hours[due[0]]
 			due = due[1:]
 			h.Tally = tallies[n]
-			if err := b.settle(ctx, h, known, stray[h.Hour]); err != nil {
+			if err := b.settle(ctx, h, known, stray[h.Hour], of(accepted, h.Hour)); err != nil {
 				return hours, err
 			}
 		}
@@ -186,40 +193,23 @@ func (b *balance) checkSource(ctx context.Context, source order.Source, seen []s
 // maxNamed is how many offsets of an hour are named at most.
 const maxNamed = 100
 
-// settle names what does not balance in an hour that was counted, and stores it.
-func (b *balance) settle(ctx context.Context, h *store.BalanceHour, known store.Known, stray []store.FaultyOffset) error {
+// settle names what does not balance in an hour that was counted, and stores it. What a person accepted is named beside that.
+func (b *balance) settle(ctx context.Context, h *store.BalanceHour, known store.Known, stray []store.FaultyOffset, accepted []store.AcceptedFault) error {
+	most := maxNamed + len(accepted)
 	var faults []store.FaultyOffset
 	if h.Tally.Faults > 0 || h.State != store.HourOpen && h.Tally.Open > 0 {
 		var err error
-		if faults, err = b.db.NameOffsets(ctx, h, known, maxNamed); err != nil {
+		if faults, err = b.db.NameOffsets(ctx, h, known, most); err != nil {
 			return err
 		}
 		b.nameOrders(ctx, h, faults)
 	}
 	h.Tally.Faults += int64(len(stray))
 	faults = append(stray, faults...)
+	h.Tally.Accept(h.Hour, faults, accepted)
 	h.State = after(h.State, &h.Tally)
 	b.alarm(h, faults)
-	return b.db.SaveTally(ctx, h, faults[:min(len(faults), maxNamed)])
-}
-
-// stray gives rows for records that Kafka does not have, by the hour that they claim; the newest hour has those that claim one
-// of which nothing is known.
-func (b *balance) stray(ctx context.Context, hours []store.BalanceHour, asOf time.Time) (map[time.Time][]store.FaultyOffset, error) {
-	newest := hours[len(hours)-1]
-	topic := event.Received(newest.Source)
-	end, err := list(b.admin.ListEndOffsets(ctx, topic))(topic)
-	if err != nil {
-		return nil, err
-	}
-	found, err := b.db.StrayRows(ctx, newest.Source, newest.Generation, end, asOf, maxNamed)
-	for hour, rows := range found {
-		if !slices.ContainsFunc(hours, func(h store.BalanceHour) bool { return h.Hour.Equal(hour) }) {
-			delete(found, hour)
-			found[newest.Hour] = append(found[newest.Hour], rows...)
-		}
-	}
-	return found, err
+	return b.db.SaveTally(ctx, h, faults[:min(len(faults), most)])
 }
 
 // maxLogged is how many offsets of an hour are told in the log.
@@ -231,7 +221,7 @@ func (b *balance) alarm(h *store.BalanceHour, faults []store.FaultyOffset) {
 	if before := b.alarmed[id]; before == h.Tally.Faults {
 		return
 	}
-	fields := []zap.Field{zap.String("source", string(h.Source)), zap.Time("hour", h.Hour), zap.Int64("faults", h.Tally.Faults)}
+	fields := []zap.Field{zap.String("source", string(h.Source)), zap.Time("hour", h.Hour), zap.Int64("faults", h.Tally.Faults), zap.Int64("accepted", h.Tally.Accepted)}
 	if h.Tally.Balanced() {
 		delete(b.alarmed, id)
 		b.log.Info("the hour balances again", fields...)

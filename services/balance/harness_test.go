@@ -164,7 +164,11 @@ const total = "10.05"
 func orderOf(meta event.Meta) order.Order {
 	return order.Order{
 		Key: meta.OrderKey, Source: meta.OrderKey.Source(), OrderNo: "N", Kind: order.Sale, Currency: "CNY",
-		Total: decimal.NewNullDecimal(decimal.RequireFromString(total)),
+		Total: decimal.NewNullDecimal(decimal.RequireFromString(total)), Paid: decimal.NewNullDecimal(decimal.RequireFromString("1e1")),
+		Lines: []order.Line{
+			{No: 1, ID: "1", Quantity: decimal.NewNullDecimal(decimal.NewFromInt(2)), Amount: decimal.NewNullDecimal(decimal.RequireFromString("8.050"))},
+			{No: 2, ID: "2", Amount: decimal.NewNullDecimal(decimal.NewFromInt(2))},
+		},
 	}
 }
 

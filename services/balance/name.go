@@ -67,9 +67,14 @@ func (b *balance) readKeys(ctx context.Context, topic string, from map[int32]kgo
 				return
 			}
 			if record.Offset == f.Offset {
-				f.OrderKey = order.Key(strings.ReplaceAll(strings.ToValidUTF8(string(record.Key), "\uFFFD"), "\x00", "\uFFFD"))
+				f.OrderKey = storable(string(record.Key))
 			}
 			delete(wanted, record.Partition)
 		})
 	}
+}
+
+// storable makes a key that PostgreSQL takes, as persist does.
+func storable(key string) order.Key {
+	return order.Key(strings.ReplaceAll(strings.ToValidUTF8(key, "\uFFFD"), "\x00", "\uFFFD"))
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shopspring/decimal"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
@@ -171,7 +172,7 @@ func (r *reader) tell(ctx context.Context, record *kgo.Record) (store.Published,
 		r.log.Error("record cannot be counted", append(place, zap.Error(err))...)
 		return store.Published{}, false, nil
 	}
-	seen := store.Published{Source: meta.OrderKey.Source(), Partition: meta.ReceivedPartition, Offset: meta.ReceivedOffset}
+	seen := store.Published{Source: meta.OrderKey.Source(), Partition: meta.ReceivedPartition, Offset: meta.ReceivedOffset, OrderKey: storable(string(meta.OrderKey))}
 	value, err := r.decode(ctx, record.Value)
 	switch {
 	case errors.Is(err, registry.ErrUnreadable):
@@ -184,5 +185,12 @@ func (r *reader) tell(ctx context.Context, record *kgo.Record) (store.Published,
 	if value.Total.Valid {
 		seen.Total = value.Total.Decimal.String()
 	}
+	seen.Amounts = store.AmountsText(value.Currency, value.Total, value.Paid, value.Discount, value.ListPrice)
+	lines := make([]store.LineAmounts, len(value.Lines))
+	for i := range value.Lines {
+		l := &value.Lines[i]
+		lines[i] = store.LineAmounts{No: l.LineNo, Amounts: [...]decimal.NullDecimal{l.Quantity, l.UnitPrice, l.ListPrice, l.Discount, l.Amount}}
+	}
+	seen.Lines = store.LinesDigest(lines)
 	return seen, true, nil
 }

@@ -44,6 +44,7 @@ type completeness struct {
 	Open       int64        `avro:"open"`
 	Missing    int64        `avro:"missing"`
 	Faults     int64        `avro:"faults"`
+	Accepted   int64        `avro:"accepted"`
 	Sums       []sum        `avro:"sums"`
 	SaidAt     time.Time    `avro:"said_at"`
 }
@@ -60,7 +61,7 @@ func completenessOf(h *store.BalanceHour, now time.Time) completeness {
 		Source: h.Source, Hour: h.Hour, Revision: h.Revision + 1, Complete: h.State == store.HourClosed && t.Settled(),
 		Received: t.Received, Refused: t.Refused, Validated: t.Validated, Published: t.Published,
 		Delivered: t.Delivered, Persisted: t.Persisted, Duplicate: t.Duplicate, Superseded: t.Superseded, Parked: t.Parked, Discarded: t.Discarded,
-		Open: t.Open, Missing: t.Missing, Faults: t.Faults, Sums: []sum{}, SaidAt: now.UTC().Truncate(time.Microsecond),
+		Open: t.Open, Missing: t.Missing, Faults: t.Faults, Accepted: t.Accepted, Sums: []sum{}, SaidAt: now.UTC().Truncate(time.Microsecond),
 	}
 	for _, s := range t.Sums {
 		c.Sums = append(c.Sums, sum(s))
