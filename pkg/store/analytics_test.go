@@ -72,7 +72,7 @@ func TestAnalystsSeeNoPersonalColumns(t *testing.T) {
 		where table_schema = 'analytics' group by 1 order by 1`)
 	want := []string{
 		"balance source hour received refused validated published delivered persisted duplicate superseded parked discarded open missing" +
-			" faults balanced sums complete revision checked_at",
+			" faults balanced sums complete revision checked_at accepted",
 		"order_lines order_key line_no line_id product name quantity unit_price list_price discount amount",
 		"orders order_key source revision event_id kind order_no original_order_no shop channel status state currency total paid discount" +
 			" list_price delivered_total buyer_pseudonym phone_pseudonym company_pseudonym placed_at paid_at received_at updated_at warnings",

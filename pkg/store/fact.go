@@ -10,7 +10,8 @@ import (
 	"orderflow/pkg/order"
 )
 
-// Fact is one thing that is known about one revision of an order: exactly one of the pointers is set. Facts come from
+// Fact is one thing that is known about one revision of an order: one of the pointers is set, or none, where all that is known
+// is that it was received. Facts come from
 // different topics in any order and any number of times; see the table in fold.go for what they amount to.
 type Fact struct {
 	Meta      event.Meta

@@ -190,3 +190,42 @@ func TestAnAcceptedDifferenceClosesItsHour(t *testing.T) {
 	h.check()
 	h.want(order.Mall, at, "closed received 3 ended 2 open 0 missing 1 faults 1")
 }
+
+// What PostgreSQL lost or was made to hold is made again from Kafka's records, and every hour closes.
+func TestRestoredOrdersBalance(t *testing.T) {
+	h := openHouse(t)
+	at := noon.Add(-10 * time.Minute)
+	whole1, passedOver, gone := h.push(order.Mall, at, "1")[0], h.push(order.Mall, at, "2")[0], h.push(order.Mall, at, "3")[0]
+	h.run(whole, whole1)
+	h.run(noPersist, passedOver)
+	h.run(whole, gone)
+	second := h.push(order.Mall, at, "3")[0]
+	h.run(refusal, second)
+	h.exec(`update orders set total = 1 where order_key = $1`, whole1.Key)
+	h.exec(`delete from orders where order_key = $1`, gone.Key)
+	h.exec(`delete from received where order_key = $1`, gone.Key)
+	h.now = noon.Add(3 * time.Minute)
+	h.check()
+	if tally := h.hour(order.Mall, at).Tally; tally.Faults != 6 {
+		t.Errorf("%+v", tally)
+	}
+	for _, pushed := range [][]event.Message{{whole1}, {passedOver}, {gone, second}} {
+		var facts []store.Fact
+		for _, m := range pushed {
+			meta := metaOf(m)
+			facts = append(facts, store.Fact{Meta: m.ReceivedMeta(1), Service: "ingest"})
+			if m.Offset != second.Offset || m.Partition != second.Partition {
+				facts = append(facts, store.Fact{Meta: meta, Service: "validate", Validated: &store.Validated{Order: orderOf(meta), Document: []byte("{}"), At: m.Timestamp}}, delivered(m))
+			}
+		}
+		if _, err := h.writer.Restore(t.Context(), order.Key(pushed[0].Key), facts, "vera", "a test"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.check()
+	h.named()
+	h.want(order.Mall, at, "closed received 4 ended 4 open 0 missing 0 faults 0")
+	if told := h.told(order.Mall, at); len(told) != 1 || !told[0].Complete || told[0].Parked != 1 || told[0].Delivered != 3 {
+		t.Errorf("told %+v", told)
+	}
+}

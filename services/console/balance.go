@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"orderflow/pkg/order"
@@ -10,7 +12,7 @@ import (
 )
 
 // hourAnswer is one hour of receipt of one source. Received is the sum of delivered, persisted, duplicate, superseded, parked,
-// discarded, open and lost; refused ones are parked or discarded. The totals are exact texts.
+// discarded, open and missing_count; refused ones are parked or discarded. The totals are exact texts.
 type hourAnswer struct {
 	Source     order.Source    `json:"source"`
 	Hour       time.Time       `json:"hour"`
@@ -26,18 +28,28 @@ type hourAnswer struct {
 	Parked     int64           `json:"parked"`
 	Discarded  int64           `json:"discarded"`
 	Open       int64           `json:"open"`
-	Lost       int64           `json:"lost"`
+	Absent     int64           `json:"missing_count"`
 	Faults     int64           `json:"faults"`
+	Accepted   int64           `json:"accepted"` // differences that a person accepted: no faults any more
 	Balanced   bool            `json:"balanced"` // nothing is at fault; open orders are no fault
 	Complete   bool            `json:"complete"` // closed, balanced, and nothing is open
 	Revision   int             `json:"revision"` // of the completeness record that was written last; 0: none
 	Sums       []store.Sum     `json:"sums"`     // of what was published
 	CheckedAt  *time.Time      `json:"checked_at"`
-	Missing    []offsetAnswer  `json:"missing"` // the first 100 offsets at fault
+	Missing    []offsetAnswer  `json:"missing"` // the first 100 offsets at fault, and what is wrong with each
 	Waiting    []offsetAnswer  `json:"waiting"` // some of those that are open in an hour that has ended
+	Waived     []waivedAnswer  `json:"accepted_differences"`
 }
 
-// offsetAnswer is a received record that does not balance, or is open.
+// waivedAnswer is a difference that somebody accepted.
+type waivedAnswer struct {
+	offsetAnswer
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
+}
+
+// offsetAnswer is a received record that does not balance, or is open; its partition is -1 where no record is meant.
 type offsetAnswer struct {
 	OrderKey  order.Key   `json:"order_key"` // "" where neither PostgreSQL nor Kafka has it any more
 	Partition int32       `json:"partition"`
@@ -50,8 +62,8 @@ func hourOf(v store.BalanceView) hourAnswer {
 	h := hourAnswer{
 		Source: v.Source, Hour: v.Hour.UTC(), State: v.State, Received: t.Received, Refused: t.Refused, Validated: t.Validated,
 		Published: t.Published, Delivered: t.Delivered, Persisted: t.Persisted, Duplicate: t.Duplicate, Superseded: t.Superseded, Parked: t.Parked,
-		Discarded: t.Discarded, Open: t.Open, Lost: t.Missing, Faults: t.Faults, Balanced: t.Balanced(), Revision: v.Revision,
-		Complete: v.State == store.HourClosed && t.Settled(), Sums: t.Sums, Missing: []offsetAnswer{}, Waiting: []offsetAnswer{},
+		Discarded: t.Discarded, Open: t.Open, Absent: t.Missing, Faults: t.Faults, Accepted: t.Accepted, Balanced: t.Balanced(), Revision: v.Revision,
+		Complete: v.State == store.HourClosed && t.Settled(), Sums: t.Sums, Missing: []offsetAnswer{}, Waiting: []offsetAnswer{}, Waived: []waivedAnswer{},
 	}
 	if h.Sums == nil {
 		h.Sums = []store.Sum{}
@@ -62,9 +74,12 @@ func hourOf(v store.BalanceView) hourAnswer {
 	}
 	for _, f := range v.Faults {
 		o := offsetAnswer{f.OrderKey, f.Partition, f.Offset, f.Fault}
-		if f.Fault == store.StillOpen {
+		switch {
+		case f.Fault == store.StillOpen:
 			h.Waiting = append(h.Waiting, o)
-		} else {
+		case f.Accepted != nil:
+			h.Waived = append(h.Waived, waivedAnswer{o, f.Accepted.By, f.Accepted.Reason, f.Accepted.At.UTC()})
+		default:
 			h.Missing = append(h.Missing, o)
 		}
 	}
@@ -80,11 +95,17 @@ func (c *console) listBalance(r *http.Request, _ user) (any, error) {
 		return nil, err
 	}
 	filter := store.BalanceFilter{Source: order.Source(query.Get("source"))}
+	if filter.Source != "" && !slices.Contains(order.Sources, filter.Source) {
+		return nil, badRequest("bad_parameter", "source: not one of icbu, procurement, mall")
+	}
 	if filter.To, err = balanceTime(query, "to", 24*time.Hour); err != nil {
 		return nil, err
 	}
 	if filter.From, err = balanceTime(query, "from", 0); err != nil {
 		return nil, err
+	}
+	if !filter.From.IsZero() && !filter.To.IsZero() && !filter.From.Before(filter.To) {
+		return nil, badRequest("bad_parameter", "from: not before to")
 	}
 	if filter.From.IsZero() {
 		until := filter.To
@@ -117,3 +138,42 @@ func balanceTime(query url.Values, name string, day time.Duration) (time.Time, e
 	}
 	return at, nil
 }
+
+// acceptedAnswer is what an acceptance was about.
+type acceptedAnswer struct {
+	Source order.Source `json:"source"`
+	Hour   time.Time    `json:"hour"`
+	offsetAnswer
+}
+
+// acceptDifference accepts, in the name of whoever asks, what does not balance at the place of one received record. It lets the
+// hour be complete for analysts, so it takes an approver.
+func (c *console) acceptDifference(r *http.Request, by user) (any, error) {
+	var body struct {
+		Source    order.Source `json:"source"`
+		Partition int32        `json:"partition"`
+		Offset    int64        `json:"offset"`
+		Reason    string       `json:"reason"`
+	}
+	if err := readBody(r, &body); err != nil {
+		return nil, err
+	}
+	if !slices.Contains(order.Sources, body.Source) {
+		return nil, badRequest("bad_parameter", "source: not one of icbu, procurement, mall")
+	}
+	if err := readReason(&body.Reason); err != nil || body.Reason == "" {
+		return nil, badRequest("bad_parameter", "reason: say in at most 1024 bytes why this difference can stay")
+	}
+	accepted, err := c.db.AcceptFaults(r.Context(), body.Source, body.Partition, body.Offset, by.name, body.Reason)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, errNoDifference
+	}
+	if err != nil {
+		return nil, err
+	}
+	return listOf(accepted, "", func(f store.AcceptedFault) acceptedAnswer {
+		return acceptedAnswer{body.Source, f.Hour.UTC(), offsetAnswer{f.OrderKey, f.Partition, f.Offset, f.Fault}}
+	}), nil
+}
+
+var errNoDifference = &failure{http.StatusNotFound, "no_difference", "nothing that can be accepted is named at this place now"}

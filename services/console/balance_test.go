@@ -27,10 +27,10 @@ func (d *desk) counted(source order.Source, hour time.Time, state store.HourStat
 }
 
 const balanceJSON = `{"items":[{"source":"mall","hour":"2026-01-02T03:00:00Z","state":"closed","received":9,"refused":1,"validated":8,"published":8,"delivered":5,` +
-	`"persisted":0,"duplicate":1,"superseded":1,"parked":1,"discarded":0,"open":0,"lost":1,"faults":2,"balanced":false,"complete":false,"revision":0,` +
+	`"persisted":0,"duplicate":1,"superseded":1,"parked":1,"discarded":0,"open":0,"missing_count":1,"faults":2,"accepted":0,"balanced":false,"complete":false,"revision":0,` +
 	`"sums":[{"currency":"CNY","records":8,"total":"80.40"}],"checked_at":"T",` +
 	`"missing":[{"order_key":"mall:S:1","partition":2,"offset":8,"fault":"no_row"},{"order_key":"mall:S:2","partition":2,"offset":9,"fault":"two_rows"}],` +
-	`"waiting":[{"order_key":"","partition":2,"offset":10,"fault":"open"}]}],"next":null}`
+	`"waiting":[{"order_key":"","partition":2,"offset":10,"fault":"open"}],"accepted_differences":[]}],"next":null}`
 
 var badTally = store.Tally{
 	Received: 9, Refused: 1, Validated: 8, Published: 8, Delivered: 5, Duplicate: 1, Superseded: 1, Parked: 1, Missing: 1, Faults: 2,
@@ -72,6 +72,14 @@ func TestBalanceAPI(t *testing.T) {
 			if len(rest.Items) != 1 || rest.Items[0].Source != order.Mall || rest.Next != nil {
 				t.Errorf("behind the first page: %+v", rest)
 			}
+		}
+	}
+	for query, want := range map[string]string{
+		"?source=x": "source: not one of icbu, procurement, mall", "?from=2026-01-03&to=2026-01-01": "from: not before to",
+		"?from=2026-01-02T03:00:00Z&to=2026-01-02T03:00:00Z": "from: not before to",
+	} {
+		if got := d.ask("vera", "GET", "/api/balance"+query, ""); got.status != http.StatusBadRequest || !strings.Contains(got.body, want) {
+			t.Errorf("%s: %d %s", query, got.status, got.body)
 		}
 	}
 	for _, query := range []string{"?source=x", "?from=yesterday", "?to=1", "?from=2026-01-02&from=2026-01-03", "?hours=1", "?cursor=x", "?limit=0"} {
@@ -131,5 +139,56 @@ func TestBalancePages(t *testing.T) {
 	d.counted(order.Mall, time.Now().UTC().Truncate(time.Hour), store.HourOpen, store.Tally{Received: 1, Open: 1})
 	if text := vera.get("/balance").body; !strings.Contains(text, `hx-trigger="every 3s"`) || strings.Contains(text, texts[chinese]["balance.stale"]) {
 		t.Error("today's board is not alive, or is called stale")
+	}
+}
+
+// What an approver accepts is no fault of its hour any more, once it is counted again; the audit, the API and the page tell who
+// did it and why.
+func TestADifferenceIsAccepted(t *testing.T) {
+	d := start(t)
+	hour := time.Now().UTC().Truncate(time.Hour).Add(-2 * time.Hour)
+	twice := store.FaultyOffset{Partition: 2, Offset: 8, Fault: store.PublishedTwice, OrderKey: "mall:S:1"}
+	count := func(tally store.Tally) {
+		d.counted(order.Mall, hour, store.HourFrozen, tally, twice, store.FaultyOffset{Partition: 2, Offset: 9, Fault: store.StillOpen},
+			store.FaultyOffset{Partition: store.NoPartition, Offset: 9, Fault: store.StrayOrder, OrderKey: "mall:S:X"})
+	}
+	count(store.Tally{Received: 3, Delivered: 2, Open: 1, Faults: 2})
+	const body = `{"source":"mall","partition":2,"offset":8,"reason":"seen by both teams"}`
+	for _, c := range []struct {
+		who, body string
+		status    int
+		code      string
+	}{
+		{"olga", body, http.StatusForbidden, "forbidden"},
+		{"anna", `{"source":"mall","partition":2,"offset":8,"reason":" "}`, http.StatusBadRequest, "bad_parameter"},
+		{"anna", `{"source":"x","partition":2,"offset":8,"reason":"r"}`, http.StatusBadRequest, "bad_parameter"},
+		{"anna", `{"source":"icbu","partition":2,"offset":8,"reason":"r"}`, http.StatusNotFound, "no_difference"},
+		{"anna", `{"source":"mall","partition":2,"offset":9,"reason":"open ones are none"}`, http.StatusNotFound, "no_difference"},
+		{"anna", `{"source":"mall","partition":-1,"offset":9,"reason":"to be removed"}`, http.StatusNotFound, "no_difference"},
+		{"anna", body, http.StatusOK, ""},
+		{"anna", body, http.StatusNotFound, "no_difference"},
+	} {
+		if got := d.ask(c.who, "POST", "/api/balance/accept", c.body); got.status != c.status || c.code != "" && got.code() != c.code {
+			t.Errorf("%s %s: %d %s", c.who, c.body, got.status, got.body)
+		}
+	}
+	count(store.Tally{Received: 3, Delivered: 2, Open: 1, Faults: 1, Accepted: 1})
+	item := into[page[hourAnswer]](t, d.ask("vera", "GET", "/api/balance?source=mall", "")).Items[0]
+	if len(item.Waived) != 1 || item.Waived[0].By != "anna" || item.Waived[0].Reason != "seen by both teams" || item.Waived[0].Fault != store.PublishedTwice ||
+		item.Accepted != 1 || len(item.Missing) != 1 || item.Missing[0].Fault != store.StrayOrder || len(item.Waiting) != 1 {
+		t.Errorf("%+v", item)
+	}
+	if text := d.ask("vera", "GET", "/api/audit", "").body; !strings.Contains(text, "published_twice at mall/2/8 of mall:S:1") {
+		t.Errorf("the audit: %s", text)
+	}
+	vera := d.browse("vera")
+	for _, l := range languages {
+		vera.post("/language", url.Values{"language": {string(l)}, "next": {"/"}})
+		text := vera.get("/balance/hour?source=mall&hour=" + hour.Format(time.RFC3339)).body
+		for _, want := range []string{texts[l]["balance.accepted_differences"], "seen by both teams", "anna", texts[l]["fault.stray_order"], texts[l]["balance.no_record"]} {
+			if !strings.Contains(text, want) {
+				t.Errorf("the page in %s lacks %q", l, want)
+			}
+		}
 	}
 }

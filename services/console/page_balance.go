@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -133,8 +134,9 @@ func (h boardHour) Figures() []figure {
 		{"parked", h.Parked, false},
 		{"discarded", h.Discarded, false},
 		{"open", h.Open, false},
-		{"lost", h.Lost, h.Lost > 0},
+		{"missing", h.Absent, h.Absent > 0 && !h.Balanced},
 		{"faults", h.Faults, h.Faults > 0},
+		{"accepted", h.Accepted, false},
 	}
 }
 
@@ -142,4 +144,12 @@ type figure struct {
 	Name  string
 	Count int64
 	Bad   bool
+}
+
+// Place is that of the record in its topic; "" where no record is meant.
+func (o offsetAnswer) Place() string {
+	if o.Partition < 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d", o.Partition, o.Offset)
 }

@@ -19,6 +19,7 @@ type overviewView struct {
 	Database bool       // whether PostgreSQL answers; if not, letters and jobs are not known
 	Watched  bool       // whether WORKER_OPS names anybody
 	Door     []instance // of ingest
+	Counting []instance // of balance
 	Stages   [][]stop   // from left to right; those of one stage stand above each other
 	Letters  int
 	Jobs     []jobAnswer // that are under way
@@ -32,7 +33,7 @@ type overviewView struct {
 // Unasked tells whether some process was not asked yet, so that nobody can call everything good.
 func (v *overviewView) Unasked() bool {
 	unasked := func(i instance) bool { return i.Health == healthUnasked }
-	return slices.ContainsFunc(v.Door, unasked) || slices.ContainsFunc(v.Stages, func(stage []stop) bool {
+	return slices.ContainsFunc(slices.Concat(v.Door, v.Counting), unasked) || slices.ContainsFunc(v.Stages, func(stage []stop) bool {
 		return slices.ContainsFunc(stage, func(s stop) bool { return slices.ContainsFunc(s.Instances, unasked) })
 	})
 }
@@ -83,7 +84,7 @@ func (c *console) overviewPage(r *http.Request, _ user) (screen, error) {
 			v.LettersSince = g.FirstSeen
 		}
 	}
-	v.Watched, v.Door = len(c.pages.scraper.bases) > 0, c.pages.scraper.of("ingest")
+	v.Watched, v.Door, v.Counting = len(c.pages.scraper.bases) > 0, c.pages.scraper.of("ingest"), c.pages.scraper.of("balance")
 	for _, names := range houseStages {
 		var stops []stop
 		for _, name := range names {

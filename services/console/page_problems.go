@@ -72,7 +72,7 @@ func (v *overviewView) problems() []problem {
 	if !v.Database {
 		all = append(all, problem{Trouble: troubleDatabase})
 	}
-	for _, i := range v.Door {
+	for _, i := range slices.Concat(v.Door, v.Counting) {
 		all = append(all, i.problems()...)
 	}
 	for _, stage := range v.Stages {

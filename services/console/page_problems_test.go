@@ -38,6 +38,10 @@ func TestProblems(t *testing.T) {
 			&overviewView{Flow: seen, Database: true, Door: []instance{{Service: "ingest", Health: healthSilent}}},
 			[]problem{{Trouble: troubleSilent, Service: "ingest"}},
 		},
+		"nobody counts": {
+			&overviewView{Flow: seen, Database: true, Counting: []instance{{Service: "balance", Health: healthSilent, Since: began}}},
+			[]problem{{Trouble: troubleSilent, Service: "balance", Since: began}},
+		},
 		"hours": {
 			&overviewView{Flow: seen, Database: true, Hours: 2, HoursSince: began},
 			[]problem{{Trouble: troubleHours, Count: 2, Since: began, To: "/balance"}},
@@ -68,6 +72,9 @@ func TestProblems(t *testing.T) {
 	}
 	if v := at(running, instance{Health: healthUnasked}); !v.Unasked() {
 		t.Error("who was not asked counts as good")
+	}
+	if v := (overviewView{Counting: []instance{{Health: healthUnasked}}}); !v.Unasked() {
+		t.Error("a balance that was not asked counts as good")
 	}
 	s := stop{Instances: []instance{{report: report{Breaker: &no}}, {report: report{Breaker: &yes, Held: []string{"mall", "icbu"}}}, {report: report{Held: []string{"mall"}}}}}
 	if s.Breaker() != "open" || s.Holds() != "icbu, mall" || (stop{}).Breaker() != "unknown" || (stop{}).Guarded() {

@@ -92,7 +92,7 @@ func labelled() map[string][]string {
 	}
 	kinds := map[string][]string{
 		"role":    slices.Collect(maps.Keys(roles)),
-		"does":    append(workers(), "ingest"),
+		"does":    append(workers(), "ingest", "balance"),
 		"health":  strs(healthUnasked, healthReady, healthRed, healthSilent),
 		"breaker": {"open", "closed"},
 		"urgency": {"bad", "warn"},
@@ -103,7 +103,7 @@ func labelled() map[string][]string {
 			store.StateSuperseded, store.StateParked, store.StateDiscarded, store.JobPlanned, store.JobWaitingApproval, store.JobRunning,
 			store.JobPaused, store.JobStopped, store.JobCancelled, store.JobDone),
 		"outcome": strs(store.Delivered, store.Refused, store.Conflict, store.Unknown, store.NotTaken),
-		"action":  {"replay", "dry run", "approve", "pause", "resume", "cancel", "stop", "discard", "refused"},
+		"action":  {"replay", "dry run", "approve", "pause", "resume", "cancel", "stop", "discard", "accept", "restore", "refused"},
 		"failure": {errNotFound.code, errAway.code, errInternal.code, errSettled.code, forbidden(viewer).code, errMethod.code, errOrigin.code},
 	}
 	for _, trouble := range troubles {
@@ -113,7 +113,8 @@ func labelled() map[string][]string {
 	for _, f := range (boardHour{}).Figures() {
 		kinds["figure"] = append(kinds["figure"], f.Name)
 	}
-	kinds["fault"] = strs(store.NoRow, store.NoEnd, store.TwoRows, store.StrayRow, store.NotPublished, store.PublishedTwice, store.NotStored, store.StillOpen)
+	kinds["fault"] = strs(store.NoRow, store.NoEnd, store.TwoRows, store.StrayRow, store.NotPublished, store.PublishedTwice, store.NotStored,
+		store.NoOrder, store.OldOrder, store.AmountsDiffer, store.LinesDiffer, store.StrayOrder, store.StillOpen)
 	kinds["state"] = append(kinds["state"], "unbalanced", "complete", "late", "counting", "empty")
 	for _, s := range store.LetterStates {
 		kinds["state"] = append(kinds["state"], string(s))

@@ -58,6 +58,7 @@ func (c *console) routes() *http.ServeMux {
 	mux.Handle("GET /api/quarantine/{partition}/{offset}", c.api(viewer, c.getRefused))
 	mux.Handle("GET /api/audit", c.api(viewer, c.listAudit))
 	mux.Handle("GET /api/balance", c.api(viewer, c.listBalance))
+	mux.Handle("POST /api/balance/accept", c.api(approver, c.acceptDifference))
 	return mux
 }
 

@@ -26,7 +26,7 @@ type target struct {
 // parseTargets reads WORKER_OPS, service=url,... and reports every mistake at once, by the entry's number. Of one service
 // there may be several.
 func parseTargets(text string) ([]target, error) {
-	known := append([]string{"ingest"}, workers()...)
+	known := append([]string{"ingest", "balance"}, workers()...)
 	var targets []target
 	var errs []error
 	for i, entry := range splitList(text) {

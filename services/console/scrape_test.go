@@ -161,7 +161,7 @@ func TestScrape(t *testing.T) {
 }
 
 func TestWorkerOpsSetting(t *testing.T) {
-	for text, want := range map[string]int{"": 0, "okkisync=http://a:1": 1, "okkisync=http://a:1,okkisync=https://b,ingest=http://[::1]:9": 3} {
+	for text, want := range map[string]int{"": 0, "okkisync=http://a:1": 1, "okkisync=http://a:1,okkisync=https://b,ingest=http://[::1]:9": 3, "balance=http://b:1": 1} {
 		if targets, err := parseTargets(text); err != nil || len(targets) != want {
 			t.Errorf("%s: %v %v", text, targets, err)
 		}

@@ -13,7 +13,7 @@ type Settings struct {
 	Addr           string  `env:"CONSOLE_ADDR" envDefault:"127.0.0.1:8090" doc:"address of the pages and the JSON API"`
 	Users          string  `env:"CONSOLE_USERS" doc:"name:role:bcrypt,... with role viewer, operator or approver"`
 	Origins        string  `env:"CONSOLE_ORIGINS" doc:"comma list of further origins, such as that of a proxy, from which changes are accepted"`
-	WorkerOps      string  `env:"WORKER_OPS" doc:"service=http://host:port,... of the ops addresses of ingest and the workers, several of one service too: their readiness, breakers and guards are shown; empty: not known"`
+	WorkerOps      string  `env:"WORKER_OPS" doc:"service=http://host:port,... of the ops addresses of ingest, the workers and balance, several of one service too: their readiness, breakers and guards are shown; empty: not known"`
 	ApprovalSize   int     `env:"APPROVAL_SIZE" envDefault:"1000" doc:"letters beyond which a second person approves a replay"`
 	ReplayMaxTimes int     `env:"REPLAY_MAX_TIMES" envDefault:"3" doc:"replays without success after which a letter is replayed by its id only"`
 	StopRatio      float64 `env:"REPLAY_STOP_RATIO" envDefault:"0.5" doc:"share of letters that failed again beyond which a replay stops by itself"`

@@ -81,7 +81,7 @@ func startStack(t testing.TB, startBroker func(testing.TB, string) *broker, sett
 	var watched []string
 	for _, name := range names {
 		s.ops[name] = freeAddr(t)
-		if name == "ingest" || slices.Contains(workers, name) {
+		if name == "ingest" || name == "balance" || slices.Contains(workers, name) {
 			watched = append(watched, name+"=http://"+s.ops[name])
 		}
 	}

@@ -82,10 +82,10 @@ func (s *stack) prepare(ctx context.Context) (err error) {
 	} {
 		s.env[name] = value
 	}
-	var watched []string // by the console: what takes and carries orders
+	var watched []string // by the console: what takes, carries and counts orders
 	for n, service := range services {
 		s.env[opsName(service)] = s.cfg.ops(n)
-		if !slices.Contains([]string{"sandbox", "console", "balance"}, service.name) {
+		if !slices.Contains([]string{"sandbox", "console"}, service.name) {
 			watched = append(watched, service.name+"="+httpURL(s.cfg.ops(n)))
 		}
 	}

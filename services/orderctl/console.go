@@ -74,16 +74,17 @@ func (e *apiError) Error() string {
 
 // nextSteps are what can be done about an error, by its code.
 var nextSteps = map[string]string{
-	"unauthorized": "set CONSOLE_USER and CONSOLE_PASSWORD; in the folder of a running `make run`, .local/env has them",
-	"forbidden":    "ask somebody with that role; what you tried stands in the audit",
-	"own_job":      "a second approver runs: orderctl replays approve NUMBER",
-	"wrong_state":  "orderctl replays show NUMBER tells where the job stands",
-	"gone":         "the sender can push the order again; Kafka may hold a copy for some days",
-	"sealed":       "an SRE compares PAYLOAD_KEYS with orderctl privacy rotate --check",
-	"settled":      "orderctl dlq show NUMBER tells what became of the letter",
-	"unavailable":  "try again; an SRE looks at the console's /readyz",
-	"busy":         "try again in a moment",
-	"rate_limited": "try again in a moment",
+	"unauthorized":  "set CONSOLE_USER and CONSOLE_PASSWORD; in the folder of a running `make run`, .local/env has them",
+	"forbidden":     "ask somebody with that role; what you tried stands in the audit",
+	"own_job":       "a second approver runs: orderctl replays approve NUMBER",
+	"wrong_state":   "orderctl replays show NUMBER tells where the job stands",
+	"gone":          "the sender can push the order again; Kafka may hold a copy for some days",
+	"sealed":        "an SRE compares PAYLOAD_KEYS with orderctl privacy rotate --check",
+	"no_difference": "orderctl balance shows what is named now, and what was accepted before",
+	"settled":       "orderctl dlq show NUMBER tells what became of the letter",
+	"unavailable":   "try again; an SRE looks at the console's /readyz",
+	"busy":          "try again in a moment",
+	"rate_limited":  "try again in a moment",
 }
 
 // errNoConsole says that nobody answered.
