@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -15,6 +16,10 @@ const lawBalance = "every hour balances, and nothing in it is open"
 type hourCount struct {
 	name                           string
 	received, open, faults, unsure int64
+	start                          time.Time
+	state                          string // open, frozen or closed
+	complete                       bool   // as analysts were told last
+	closedAt                       time.Time
 }
 
 // counted is nil once the balance has counted so many records, and nothing of them is open or at fault.
@@ -31,20 +36,31 @@ func counted(ctx context.Context, pool *pgxpool.Pool, written int64) error {
 	return nil
 }
 
-func (e *evidence) readBalance(ctx context.Context, conn *pgx.Conn) error {
-	rows, err := conn.Query(ctx, `select source || ' ' || to_char(hour at time zone 'UTC', 'YYYY-MM-DD HH24"h"'), received, open, faults, unsure from balance_hours order by hour, source`)
+// asker is a connection, or a pool of them.
+type asker interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func hourCounts(ctx context.Context, db asker) (hours []hourCount, err error) {
+	rows, err := db.Query(ctx, `select source || ' ' || to_char(hour at time zone 'UTC', 'YYYY-MM-DD HH24"h"'), received, open, faults, unsure, hour, state, complete,
+		coalesce(closed_at, 'epoch') from balance_hours order by hour, source`)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var h hourCount
-	_, err = pgx.ForEachRow(rows, []any{&h.name, &h.received, &h.open, &h.faults, &h.unsure}, func() error {
-		e.hours = append(e.hours, h)
+	_, err = pgx.ForEachRow(rows, []any{&h.name, &h.received, &h.open, &h.faults, &h.unsure, &h.start, &h.state, &h.complete, &h.closedAt}, func() error {
+		hours = append(hours, h)
 		return nil
 	})
-	if err != nil {
+	return hours, err
+}
+
+func (e *evidence) readBalance(ctx context.Context, conn *pgx.Conn) error {
+	var err error
+	if e.hours, err = hourCounts(ctx, conn); err != nil {
 		return err
 	}
-	rows, err = conn.Query(ctx, `select fault || ' at ' || source || '.received.v1/' || partition || '/' || "offset" || ' ' || order_key from balance_faults order by 1`)
+	rows, err := conn.Query(ctx, `select fault || ' at ' || source || '.received.v1/' || partition || '/' || "offset" || ' ' || order_key from balance_faults order by 1`)
 	if err != nil {
 		return err
 	}

@@ -86,6 +86,9 @@ type evidence struct {
 	dirty    []string    // orders whose newest delivery the ledger wants to be made once more
 
 	unbalanced []string // offsets that the balance names
+
+	healed time.Time // when the last fault was; zero: not known
+	last   bool      // whether the run waited for the end of the last hour
 }
 
 // acceptance is one document that a sender was told is accepted, and where its receipt says it stands.

@@ -100,7 +100,7 @@ func newChecker(e *evidence) *checker {
 func (c *checker) rule() []ruling {
 	return []ruling{
 		c.acceptedIsThere(), c.oneEndState(), c.leftValidateOnce(), c.nothingInvented(), c.inOrder(), c.oneEffect(), c.money(),
-		c.lettersAreTheBad(), c.noLetterOfAnOutage(), c.returnsBehindSales(), c.mended(), c.balanced(),
+		c.lettersAreTheBad(), c.noLetterOfAnOutage(), c.returnsBehindSales(), c.mended(), c.balanced(), c.closedInTime(),
 	}
 }
 

@@ -32,7 +32,11 @@ func (e *evidence) took(d document, offset int64, state string) place {
 	e.left = append(e.left, record{key: d.Key, origin: at})
 	e.fates = append(e.fates, fate{place: at, key: d.Key, revision: 1000 + offset, state: state})
 	if len(e.hours) == 0 {
-		e.hours = []hourCount{{name: "all in one hour"}}
+		e.healed = noon
+		e.hours = []hourCount{
+			{name: "all in one hour", start: noon.Add(-2 * time.Hour), state: "closed", complete: true, closedAt: noon.Add(closeWithin)},
+			{name: "an hour that goes on", start: noon.Add(-10 * time.Minute), state: "open"},
+		}
 	}
 	e.hours[0].received++
 	return at
@@ -121,6 +125,11 @@ func TestBrokenLawsAreCaught(t *testing.T) {
 		"the balance lacks a record":     {"every hour balances", func(e *evidence) { e.hours[0].received-- }},
 		"the balance waits for one":      {"every hour balances", func(e *evidence) { e.hours[0].open = 1 }},
 		"the balance names one":          {"every hour balances", func(e *evidence) { e.unbalanced = []string{"no_row"} }},
+		"an hour stays open":             {"an hour that is over", func(e *evidence) { e.hours[0].state = "frozen" }},
+		"an hour is told incomplete":     {"an hour that is over", func(e *evidence) { e.hours[0].complete = false }},
+		"an hour closes too late":        {"an hour that is over", func(e *evidence) { e.hours[0].closedAt = noon.Add(closeWithin + time.Second) }},
+		"an hour that ends soon is open": {"an hour that is over", func(e *evidence) { e.hours[1].start = noon.Add(-time.Hour - balanceGrace + closeWithin) }},
+		"the last hour is waited for":    {"an hour that is over", func(e *evidence) { e.last = true }},
 		"a letter because of an outage":  {"no letter because", func(e *evidence) { e.letter(first, 0, "retries_exhausted") }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -262,5 +271,19 @@ func TestDocuments(t *testing.T) {
 				t.Errorf("%s: the document with %s is like the good one", source, code)
 			}
 		}
+	}
+}
+
+// An hour has five minutes from when it can be closed at the earliest: its own end and grace, or the healing, whatever is later.
+func TestWhenAnHourHasToBeClosed(t *testing.T) {
+	over, running := hourCount{start: noon.Add(-3 * time.Hour)}, hourCount{start: noon.Add(-time.Minute)}
+	if got := over.latest(noon); !got.Equal(noon.Add(closeWithin)) {
+		t.Errorf("an hour that was over: %s", got)
+	}
+	if got := running.latest(noon); !got.Equal(noon.Add(59*time.Minute + balanceGrace + closeWithin)) {
+		t.Errorf("the running hour: %s", got)
+	}
+	if !over.over(noon, false) || running.over(noon, false) || !running.over(noon, true) || (&hourCount{start: noon.Add(time.Minute)}).over(noon, true) {
+		t.Error("the law is about other hours")
 	}
 }

@@ -54,6 +54,7 @@ func awayInTurn(ctx context.Context, cfg settings, root string, out io.Writer) (
 	defer remove()
 	lasts := time.Duration(cfg.Minutes * float64(time.Minute))
 	o := &outages{trial: newTrial(cfg, root, bin, "one away at a time", lasts, "overwrite")}
+	o.closes, o.last = true, cfg.Close
 	rep, err := o.runWith(ctx, o.storm)
 	if err != nil {
 		return false, o.keep(err)

@@ -26,6 +26,7 @@ type settings struct {
 	Mutant      string        `env:"CHAOS_ONLY" doc:"with MUTANTS: this one only; with OUTAGES: break this law on purpose"`
 	Outages     bool          `env:"OUTAGES" doc:"1: let OKKI, EZR and PostgreSQL be away for MINUTES each, one after the other, instead"`
 	Report      string        `env:"REPORT" doc:"file that takes the report, too"`
+	Close       bool          `env:"CHAOS_CLOSE" doc:"1: wait after each run for the end of its last hour, at most 67 minutes, and want it closed too"`
 	Keep        bool          `env:"CHAOS_KEEP" doc:"1: keep logs and journal also of a run that passed"`
 }
 
@@ -93,6 +94,7 @@ func trials(ctx context.Context, cfg settings, root string, out io.Writer) (bool
 			continue
 		}
 		t := newTrial(cfg, root, bin, one.name, one.lasts, one.existing)
+		t.closes, t.last = true, cfg.Close
 		rep, err := t.run(ctx)
 		if err != nil {
 			return false, t.keep(err)

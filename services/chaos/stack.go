@@ -149,6 +149,7 @@ func (s *stack) environment() map[string]string {
 		"RECEIPT_KEYS":    receiptKeys,
 		"RETRY_AFTER_MAX": "10s",
 		"BALANCE_EVERY":   "2s",
+		"BALANCE_GRACE":   balanceGrace.String(),
 	}
 }
 

@@ -25,6 +25,8 @@ type trial struct {
 	only     string // faults whose kind holds this text; empty: all
 	existing string // how EZR deals with an order that it knows: overwrite or 2102
 	say      func(format string, args ...any)
+	closes   bool   // wait for hours that are over, or soon will be, to be closed
+	last     bool   // and for the end of the last one
 	dir      string // of logs and evidence; kept when a law is broken
 }
 
@@ -69,9 +71,17 @@ func (t *trial) runWith(ctx context.Context, storm storm) (rep *report, err erro
 	if err != nil {
 		return nil, err
 	}
+	if t.closes && drainErr == nil {
+		if err := t.awaitClosed(ctx, s, at.healed); err != nil {
+			return nil, err
+		}
+	}
 	seen, err := t.gather(ctx, s, p, path)
 	if err != nil {
 		return nil, err
+	}
+	if t.closes && drainErr == nil {
+		seen.healed, seen.last = at.healed, t.last
 	}
 	rep = newReport(t, seen, incidents, at, drainErr)
 	if len(rep.broken()) > 0 {
