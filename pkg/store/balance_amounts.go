@@ -1,52 +1,31 @@
 package store
 
-import (
-	"crypto/sha256"
-	"encoding/hex"
-	"strconv"
+import "github.com/shopspring/decimal"
 
-	"github.com/shopspring/decimal"
-)
-
-// AmountsText is what is held against the amounts of an orders row: total, paid, discount and list price, in this order. What
-// amounts to the same reads the same, however many zeros it was written with; order_amounts in the migrations is its twin.
-func AmountsText(currency string, amounts ...decimal.NullDecimal) string {
-	return string(appendAmounts([]byte(currency), amounts))
-}
-
-// LineAmounts are what is held against a row of order_lines: quantity, unit price, list price, discount and amount.
+// LineAmounts are what a row of order_lines is compared by: quantity, unit price, list price, discount and amount.
 type LineAmounts struct {
 	No      int
 	Amounts [5]decimal.NullDecimal
 }
 
-// LinesDigest is what is held against all lines of an order, which stand in the order of their numbers; selectLines computes
-// the same.
-func LinesDigest(lines []LineAmounts) string {
-	var text []byte
+var (
+	lineWeights  = [5]decimal.Decimal{decimal.NewFromInt(1), decimal.NewFromInt(3), decimal.NewFromInt(5), decimal.NewFromInt(7), decimal.NewFromInt(11)}
+	absentAmount = decimal.New(1, -9) // finer than any amount
+)
+
+// LineSum is what all lines of an order are compared by, beside their number: an exact sum in which each amount and each line
+// weighs differently. line_weight in the migrations is its twin.
+func LineSum(lines []LineAmounts) decimal.Decimal {
+	var sum decimal.Decimal
 	for i := range lines {
-		if i > 0 {
-			text = append(text, '\n')
+		var line decimal.Decimal
+		for n, a := range lines[i].Amounts {
+			if !a.Valid {
+				a.Decimal = absentAmount
+			}
+			line = line.Add(a.Decimal.Mul(lineWeights[n]))
 		}
-		text = appendAmounts(strconv.AppendInt(text, int64(lines[i].No), 10), lines[i].Amounts[:])
+		sum = sum.Add(line.Mul(decimal.NewFromInt(int64(lines[i].No))))
 	}
-	digest := sha256.Sum256(text)
-	return hex.EncodeToString(digest[:16])
-}
-
-// selectLines is the LinesDigest of the lines of the order o.
-const selectLines = `(select encode(substring(sha256(convert_to(coalesce(string_agg(
-		line_amounts(l.line_no, l.quantity, l.unit_price, l.list_price, l.discount, l.amount), e'\n' order by l.line_no), ''), 'UTF8')) for 16), 'hex')
-	from order_lines l where l.order_key = o.order_key)`
-
-func appendAmounts(text []byte, amounts []decimal.NullDecimal) []byte {
-	for _, a := range amounts {
-		text = append(text, ' ')
-		if !a.Valid {
-			text = append(text, '-')
-			continue
-		}
-		text = append(text, a.Decimal.String()...)
-	}
-	return text
+	return sum
 }

@@ -38,11 +38,13 @@ const offsetsOf = `(select r.row_offset, r.rows, r.state, r.validated, r.refused
 			max(updated_at) as updated_at, min(order_key) as order_key
 		from received x where source = $1 and partition = g.partition and "offset" >= g.first_offset and "offset" < g.end_offset and revision >= $2
 		group by "offset") r) r
-	full join (select "offset", copies, seen_at, order_key, amounts, lines from balance_published
+	full join (select "offset", copies, seen_at, order_key, currency, total, paid, discount, list_price, lines, line_sum from balance_published
 		where source = $1 and partition = g.partition and "offset" >= g.first_offset and "offset" < g.end_offset) p on p."offset" = r.row_offset
-	left join lateral (select o.revision, o.validated, order_amounts(o.currency, o.total, o.paid, o.discount, o.list_price) as amounts,
-			case when o.validated and p.lines is not null and o.revision = ` + itsRevision + ` then ` + selectLines + ` end as lines
-		from orders o where o.order_key = coalesce(r.order_key, p.order_key) limit 1) o on true` // limit: each by its key, whatever the planner believes
+	left join lateral (select o.order_key, o.revision, o.validated, o.currency, o.total, o.paid, o.discount, o.list_price,
+			o.validated and p.lines is not null and o.revision = ` + itsRevision + ` as comparable
+		from orders o where o.order_key = coalesce(r.order_key, p.order_key) limit 1) o on true
+	left join lateral (select count(*) as lines, coalesce(sum(line_weight(line_no, quantity, unit_price, list_price, discount, amount)), 0) as line_sum
+		from order_lines where order_key = o.order_key and o.comparable) l on true` // limit: each by its key, whatever the planner believes
 
 const itsRevision = `($2 + coalesce(r.row_offset, p."offset"))`
 
@@ -59,8 +61,9 @@ const (
 	isStored     = `(r.rows is not null or p.order_key is not null and p.seen_at <= $3)`
 	noOrder      = `(o.revision is null and ` + isStored + `)`
 	oldOrder     = `(o.revision is not null and ` + isStored + ` and coalesce(r.validated, true) and (not o.validated or o.revision < ` + itsRevision + `))`
-	amountsOther = `(o.validated and o.revision = ` + itsRevision + ` and o.amounts <> p.amounts)`
-	linesOther   = `(o.lines <> p.lines)`
+	amountsOther = `(o.comparable and (o.currency <> p.currency or o.total is distinct from p.total or o.paid is distinct from p.paid
+		or o.discount is distinct from p.discount or o.list_price is distinct from p.list_price))`
+	linesOther = `(o.comparable and (l.lines <> p.lines or l.line_sum <> p.line_sum))`
 )
 
 const countOffsets = `select g.hour, c.* from unnest($5::timestamptz[], $6::int[], $7::bigint[], $8::bigint[], $9::bigint[])
@@ -94,9 +97,25 @@ func (s *Store) CountHours(ctx context.Context, source order.Source, generation 
 			}
 		}
 	}
-	rows, err := s.pool.Query(ctx, countOffsets, source, order.NewRevision(generation, 0), k.StoredAt, k.SeenAt, g.hours, g.partitions, g.first, g.end, g.passed)
+	err := s.unhurried(ctx, func(tx pgx.Tx) error { // an hour may have very many
+		if err := countInHours(ctx, tx, source, generation, g, k, at); err != nil {
+			return err
+		}
+		return sumHours(ctx, tx, source, g, at)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("count hours: %w", err)
+	}
+	for i := range tallies {
+		tallies[i].Open = tallies[i].Received - tallies[i].ended() - tallies[i].Missing
+	}
+	return tallies, nil
+}
+
+func countInHours(ctx context.Context, tx pgx.Tx, source order.Source, generation int, g rangeColumns, k Known, at map[time.Time]*Tally) error {
+	rows, err := tx.Query(ctx, countOffsets, source, order.NewRevision(generation, 0), k.StoredAt, k.SeenAt, g.hours, g.partitions, g.first, g.end, g.passed)
+	if err != nil {
+		return err
 	}
 	var hour time.Time
 	var c Tally
@@ -109,16 +128,7 @@ func (s *Store) CountHours(ctx context.Context, source order.Source, generation 
 		at[hour.UTC()].add(&c)
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("count hours: %w", err)
-	}
-	for i := range tallies {
-		tallies[i].Open = tallies[i].Received - tallies[i].ended() - tallies[i].Missing
-	}
-	if err := s.sumHours(ctx, source, g, at); err != nil {
-		return nil, fmt.Errorf("sum hours: %w", err)
-	}
-	return tallies, nil
+	return err
 }
 
 func (t *Tally) ended() int64 {
@@ -159,8 +169,8 @@ const sumOffsets = `select g.hour, p.currency, sum(p.records)::bigint, coalesce(
 		where source = $1 and partition = g.partition and "offset" >= g.first_offset and "offset" < g.end_offset group by currency) p
 	group by g.hour, p.currency order by g.hour, p.currency`
 
-func (s *Store) sumHours(ctx context.Context, source order.Source, g rangeColumns, at map[time.Time]*Tally) error {
-	rows, err := s.pool.Query(ctx, sumOffsets, source, g.hours, g.partitions, g.first, g.end)
+func sumHours(ctx context.Context, tx pgx.Tx, source order.Source, g rangeColumns, at map[time.Time]*Tally) error {
+	rows, err := tx.Query(ctx, sumOffsets, source, g.hours, g.partitions, g.first, g.end)
 	if err != nil {
 		return err
 	}
@@ -200,11 +210,15 @@ func (s *Store) NameOffsets(ctx context.Context, h *BalanceHour, k Known, limit 
 			g.add(h, r, k.passed(h, r))
 		}
 	}
-	rows, err := s.pool.Query(ctx, nameOffsets, h.Source, order.NewRevision(h.Generation, 0), k.StoredAt, k.SeenAt, g.partitions, g.first, g.end, g.passed, limit)
-	if err != nil {
-		return nil, fmt.Errorf("name offsets: %w", err)
-	}
-	faults, err := pgx.CollectRows(rows, pgx.RowToStructByPos[FaultyOffset])
+	var faults []FaultyOffset
+	err := s.unhurried(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, nameOffsets, h.Source, order.NewRevision(h.Generation, 0), k.StoredAt, k.SeenAt, g.partitions, g.first, g.end, g.passed, limit)
+		if err != nil {
+			return err
+		}
+		faults, err = pgx.CollectRows(rows, pgx.RowToStructByPos[FaultyOffset])
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("name offsets: %w", err)
 	}

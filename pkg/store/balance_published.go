@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
 
 	"orderflow/pkg/order"
 )
@@ -22,8 +23,12 @@ type Published struct {
 	Currency  string
 	Total     string // exact; "" if there is none, or the value could not be read
 	OrderKey  order.Key
-	Amounts   string // AmountsText; "" if the value could not be read
-	Lines     string // LinesDigest, likewise
+	Known     bool // whether the value could be read; else nothing of what follows is
+	Paid      decimal.NullDecimal
+	Discount  decimal.NullDecimal
+	ListPrice decimal.NullDecimal
+	Lines     int
+	LineSum   decimal.Decimal // see LineSum
 	copies    int
 }
 
@@ -58,10 +63,11 @@ func publishedProgress(ctx context.Context, db querier) (map[int32]int64, error)
 }
 
 const (
-	writePublished = `insert into balance_published as p (source, partition, "offset", copies, currency, total, order_key, amounts, lines)
-	select source, partition, "offset", copies, currency, nullif(total, '')::numeric, nullif(order_key, ''), nullif(amounts, ''), nullif(lines, '')
-	from unnest($1::text[], $2::int[], $3::bigint[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
-	as n (source, partition, "offset", copies, currency, total, order_key, amounts, lines)
+	writePublished = `insert into balance_published as p (source, partition, "offset", copies, currency, total, order_key, paid, discount, list_price, lines, line_sum)
+	select source, partition, "offset", copies, currency, nullif(total, '')::numeric, nullif(order_key, ''), paid::numeric, discount::numeric, list_price::numeric,
+		lines, line_sum::numeric
+	from unnest($1::text[], $2::int[], $3::bigint[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::int[], $12::text[])
+	as n (source, partition, "offset", copies, currency, total, order_key, paid, discount, list_price, lines, line_sum)
 	on conflict (source, partition, "offset") do update set copies = p.copies + excluded.copies, seen_at = now()`
 
 	writeProgress = `insert into balance_progress as p (partition, next_offset)
@@ -97,8 +103,16 @@ func (s *Store) AddPublished(ctx context.Context, records []Published, read map[
 				column(records, func(p Published) string { return p.Currency }),
 				column(records, func(p Published) string { return p.Total }),
 				column(records, func(p Published) string { return string(p.OrderKey) }),
-				column(records, func(p Published) string { return p.Amounts }),
-				column(records, func(p Published) string { return p.Lines }))
+				column(records, func(p Published) *string { return amount(p.Paid) }),
+				column(records, func(p Published) *string { return amount(p.Discount) }),
+				column(records, func(p Published) *string { return amount(p.ListPrice) }),
+				column(records, func(p Published) *int32 {
+					if !p.Known {
+						return nil
+					}
+					return new(int32(p.Lines))
+				}),
+				column(records, func(p Published) string { return p.LineSum.String() }))
 		}
 		batch.Queue(writeProgress, partitions,
 			column(partitions, func(n int32) int64 { return read[n].From }),

@@ -69,17 +69,20 @@ const NoPartition = -1
 // partitions are those of the source's topic. It reads the orders of these hours by an index.
 func (s *Store) StrayOrders(ctx context.Context, source order.Source, generation int, hours []time.Time, partitions []int32, limit int) (map[time.Time][]FaultyOffset, error) {
 	stray := map[time.Time][]FaultyOffset{}
-	rows, err := s.pool.Query(ctx, strayOrders, source, order.NewRevision(generation, 0), hours, partitions, limit)
-	if err != nil {
-		return nil, fmt.Errorf("read stray orders: %w", err)
-	}
-	var hour time.Time
-	var revision order.Revision
-	f := FaultyOffset{Fault: StrayOrder, Partition: NoPartition}
-	_, err = pgx.ForEachRow(rows, []any{&hour, &f.OrderKey, &revision}, func() error {
-		f.Offset = revision.Offset()
-		stray[hour.UTC()] = append(stray[hour.UTC()], f)
-		return nil
+	err := s.unhurried(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, strayOrders, source, order.NewRevision(generation, 0), hours, partitions, limit)
+		if err != nil {
+			return err
+		}
+		var hour time.Time
+		var revision order.Revision
+		f := FaultyOffset{Fault: StrayOrder, Partition: NoPartition}
+		_, err = pgx.ForEachRow(rows, []any{&hour, &f.OrderKey, &revision}, func() error {
+			f.Offset = revision.Offset()
+			stray[hour.UTC()] = append(stray[hour.UTC()], f)
+			return nil
+		})
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read stray orders: %w", err)

@@ -131,15 +131,14 @@ func (w *offsetWorld) write(s *shelf, partition int32, offset int64) {
 				service, key, int64(order.NewRevision(1, offset)), partition, offset, known)
 		}
 	}
-	amounts := []decimal.NullDecimal{{}, decimal.NewNullDecimal(decimal.RequireFromString("1.500")), {}, decimal.NewNullDecimal(decimal.New(2, 3))}
+	lines := []store.LineAmounts{{No: 1, Amounts: [5]decimal.NullDecimal{decimal.NewNullDecimal(decimal.RequireFromString("1.500"))}}, {No: 12}}
 	if w.total != "" {
-		amounts[0] = decimal.NewNullDecimal(decimal.RequireFromString(w.total))
+		lines[0].Amounts[1] = decimal.NewNullDecimal(decimal.RequireFromString(w.total))
 	}
-	lines := []store.LineAmounts{{No: 1, Amounts: [5]decimal.NullDecimal{amounts[1], amounts[0]}}, {No: 12}}
 	if w.copies > 0 {
-		exec(`insert into balance_published (source, partition, "offset", copies, currency, total, seen_at, order_key, amounts, lines)
-			values ('mall', $1, $2, $3, $4, nullif($5, '')::numeric, $6, $7, $8, $9)`,
-			partition, offset, w.copies, w.currency, w.total, at(w.freshRecord), key, store.AmountsText(w.currency, amounts...), store.LinesDigest(lines))
+		exec(`insert into balance_published (source, partition, "offset", copies, currency, total, seen_at, order_key, paid, list_price, lines, line_sum)
+			values ('mall', $1, $2, $3, $4, nullif($5, '')::numeric, $6, $7, 1.500, 2000, $8, $9::numeric)`,
+			partition, offset, w.copies, w.currency, w.total, at(w.freshRecord), key, len(lines), store.LineSum(lines).String())
 	}
 	if w.order == "none" || w.order == "" {
 		return
@@ -369,7 +368,7 @@ func TestCountingReadsOnlyTheHour(t *testing.T) {
 		received_at - ("offset" || ' minutes')::interval, now(), 1 from received`
 	lines := `insert into order_lines (order_key, line_no, line_id, product, name) select order_key, n, '', '', '' from orders, generate_series(1, 3) n`
 	for _, statement := range []string{
-		sql, orders, lines, `insert into balance_published (source, partition, "offset", copies, order_key, lines) select source, partition, "offset", 1, order_key, '' from received`,
+		sql, orders, lines, `insert into balance_published (source, partition, "offset", copies, order_key, lines, line_sum) select source, partition, "offset", 1, order_key, 3, 0 from received`,
 		`insert into dead_letters (service, code, order_key, revision, origin_topic, origin_partition, origin_offset, first_failed_at, failed_at, dlq_topic, dlq_partition,
 			dlq_offset, state, updated_at) select 'persist', 'x', 'mall:S:' || n, n, 't', 0, n, now(), now(), 'd', 0, 0, 'open', now() from generate_series(0, 20000) n`, `analyze`,
 	} {

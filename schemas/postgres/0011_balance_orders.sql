@@ -3,21 +3,19 @@
 -- The balance holds the rows of orders and order_lines against what stands in orders.v1, too. Rows from before have nulls
 -- here: of these it is only known whether the order is there, and at which revision.
 alter table balance_published
-    add column order_key text,
-    add column amounts   text, -- currency, total, paid, discount and list price, see order_amounts
-    add column lines     text; -- digest of the amounts of all lines, see line_amounts
+    add column order_key  text,
+    add column paid       numeric,
+    add column discount   numeric,
+    add column list_price numeric,
+    add column lines      integer, -- how many; null: the amounts are not known
+    add column line_sum   numeric; -- of line_weight
 
--- What amounts to the same reads the same: pkg/store/balance_amounts.go writes these texts of a record of orders.v1.
+-- What the amounts of a line add to the sum that lines are compared by: each amount and each line weighs differently, and an
+-- absent amount is not 0. store.LineSum computes the same of a record of orders.v1.
 -- +goose StatementBegin
-create function order_amounts(currency text, total numeric, paid numeric, discount numeric, list_price numeric) returns text
+create function line_weight(line_no integer, quantity numeric, unit_price numeric, list_price numeric, discount numeric, amount numeric) returns numeric
 language sql immutable parallel safe as $$
-    select currency || ' ' || coalesce(trim_scale(total)::text, '-') || ' ' || coalesce(trim_scale(paid)::text, '-') || ' '
-        || coalesce(trim_scale(discount)::text, '-') || ' ' || coalesce(trim_scale(list_price)::text, '-')
-$$;
-create function line_amounts(line_no integer, quantity numeric, unit_price numeric, list_price numeric, discount numeric, amount numeric) returns text
-language sql immutable parallel safe as $$
-    select line_no || ' ' || coalesce(trim_scale(quantity)::text, '-') || ' ' || coalesce(trim_scale(unit_price)::text, '-') || ' '
-        || coalesce(trim_scale(list_price)::text, '-') || ' ' || coalesce(trim_scale(discount)::text, '-') || ' ' || coalesce(trim_scale(amount)::text, '-')
+    select line_no * (coalesce(quantity, 1e-9) + 3 * coalesce(unit_price, 1e-9) + 5 * coalesce(list_price, 1e-9) + 7 * coalesce(discount, 1e-9) + 11 * coalesce(amount, 1e-9))
 $$;
 -- +goose StatementEnd
 

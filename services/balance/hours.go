@@ -77,7 +77,7 @@ func after(state store.HourState, t *store.Tally) store.HourState {
 
 // batches cuts hours into groups whose counting stays far below the limit of a statement.
 func batches(hours []store.BalanceHour) [][]store.BalanceHour {
-	const atOnce = 500_000 // offsets
+	const atOnce = 100_000 // offsets
 	var all [][]store.BalanceHour
 	var size int64
 	for _, h := range hours {

@@ -141,7 +141,7 @@ func TestLawWhatIsTold(t *testing.T) {
 func TestBatchesKeepTheOrder(t *testing.T) {
 	var hours []store.BalanceHour
 	for n := range 30 {
-		hours = append(hours, store.BalanceHour{Hour: noon.Add(time.Duration(n) * time.Hour), Ranges: []store.OffsetRange{{End: 170_000}}})
+		hours = append(hours, store.BalanceHour{Hour: noon.Add(time.Duration(n) * time.Hour), Ranges: []store.OffsetRange{{End: 34_000}}})
 	}
 	var flat []store.BalanceHour
 	for _, batch := range batches(hours) {

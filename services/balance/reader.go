@@ -185,12 +185,12 @@ func (r *reader) tell(ctx context.Context, record *kgo.Record) (store.Published,
 	if value.Total.Valid {
 		seen.Total = value.Total.Decimal.String()
 	}
-	seen.Amounts = store.AmountsText(value.Currency, value.Total, value.Paid, value.Discount, value.ListPrice)
+	seen.Known, seen.Paid, seen.Discount, seen.ListPrice = true, value.Paid, value.Discount, value.ListPrice
 	lines := make([]store.LineAmounts, len(value.Lines))
 	for i := range value.Lines {
 		l := &value.Lines[i]
 		lines[i] = store.LineAmounts{No: l.LineNo, Amounts: [...]decimal.NullDecimal{l.Quantity, l.UnitPrice, l.ListPrice, l.Discount, l.Amount}}
 	}
-	seen.Lines = store.LinesDigest(lines)
+	seen.Lines, seen.LineSum = len(lines), store.LineSum(lines)
 	return seen, true, nil
 }
