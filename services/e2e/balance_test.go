@@ -78,8 +78,8 @@ func nothingGoesMissingUnseen(t *testing.T, s *stack) {
 	s.names("an order was deleted", mall+" "+place+" no_order")
 	s.restore(mall)
 	s.balances("the order is made again", int64(len(orders)))
-	before := s.row(`select revision || state || total || currency || delivered_revision || numbers::text from spoilt_order`)
-	if after := s.row(`select revision || state || total || currency || delivered_revision || numbers::text from orders where order_key = $1`, mall); after != before {
+	before := s.told(`select revision || state || total || currency || delivered_revision || numbers::text from spoilt_order`)
+	if after := s.told(`select revision || state || total || currency || delivered_revision || numbers::text from orders where order_key = $1`, mall); after != before {
 		t.Errorf("made again as %s, it was %s", after, before)
 	}
 
@@ -118,7 +118,7 @@ func (s *stack) restore(key string) {
 	}
 }
 
-func (s *stack) row(sql string, args ...any) (text string) {
+func (s *stack) told(sql string, args ...any) (text string) {
 	s.t.Helper()
 	if err := s.pool.QueryRow(s.t.Context(), sql, args...).Scan(&text); err != nil {
 		s.t.Fatal(err)
