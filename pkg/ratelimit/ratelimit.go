@@ -39,6 +39,22 @@ func (b *Buckets[K]) Allow(key K, now time.Time) bool {
 	return b.of(key, now).AllowN(now, 1)
 }
 
+// Wait is how long until there is a token for the key, 0 when there is one. It takes none, and remembers nobody.
+func (b *Buckets[K]) Wait(key K, now time.Time) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	bucket, known := b.table[key]
+	switch {
+	case known:
+	case len(b.table) < maxBuckets:
+		return 0
+	default:
+		bucket = b.others
+	}
+	missing := 1 - bucket.TokensAt(now)
+	return time.Duration(max(missing, 0) / float64(b.limit) * float64(time.Second))
+}
+
 // Len is how many keys are remembered.
 func (b *Buckets[K]) Len() int {
 	b.mu.Lock()
@@ -75,7 +91,12 @@ func Network(remoteAddr string) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
-	address := at.Addr().Unmap().WithZone("")
+	return NetworkOf(at.Addr())
+}
+
+// NetworkOf is Network of an address without a port.
+func NetworkOf(address netip.Addr) netip.Addr {
+	address = address.Unmap().WithZone("")
 	if address.Is6() {
 		return netip.PrefixFrom(address, 64).Masked().Addr()
 	}

@@ -65,3 +65,29 @@ func TestNetwork(t *testing.T) {
 		}
 	}
 }
+
+// Waiting takes nothing and remembers nobody.
+func TestWait(t *testing.T) {
+	b := ratelimit.New[int](2, 3)
+	for range 10 {
+		if got := b.Wait(1, start); got != 0 || b.Len() != 0 {
+			t.Errorf("nobody known: %v, %d remembered", got, b.Len())
+		}
+	}
+	tries(b, 1, 3, start)
+	if got := b.Wait(1, start); got != 500*time.Millisecond {
+		t.Errorf("empty: %v", got)
+	}
+	if got := b.Wait(1, start.Add(500*time.Millisecond)); got != 0 {
+		t.Errorf("half a second later: %v", got)
+	}
+	if got := b.Wait(2, start); got != 0 {
+		t.Errorf("another key: %v", got)
+	}
+	for key := range 5000 {
+		tries(b, key, 3, start)
+	}
+	if got := b.Wait(9999, start); got <= 0 {
+		t.Errorf("one that finds the table full shares the bucket of the others: %v", got)
+	}
+}

@@ -27,6 +27,7 @@ var (
 	errNoLogin  = &failure{http.StatusUnauthorized, "unauthorized", "give name and password of CONSOLE_USERS by HTTP Basic"}
 	errCrowd    = &failure{http.StatusServiceUnavailable, "busy", "too many logins at once: ask again in a moment"}
 	errOrigin   = &failure{http.StatusForbidden, "cross_origin", "changes come from the console's own pages, or from an origin in CONSOLE_ORIGINS"}
+	errTooWrong = &failure{http.StatusTooManyRequests, "rate_limited", "too many wrong logins came from this network address: wait as long as Retry-After says, and mind the name and the password"}
 	errTooMany  = &failure{http.StatusTooManyRequests, "rate_limited", "too many questions from this address: ask again in a moment"}
 	errAway     = &failure{http.StatusServiceUnavailable, "unavailable", "PostgreSQL does not answer, so nobody can tell now: ask again in a moment"}
 	errKafka    = &failure{http.StatusServiceUnavailable, "unavailable", "Kafka does not answer, so nobody can tell now: ask again in a moment"}
@@ -71,6 +72,9 @@ func (c *console) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="orderflow console", charset="UTF-8"`)
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		w.Header().Set("Retry-After", "2")
+	}
+	if later, ok := errors.AsType[*limited](err); ok {
+		w.Header().Set("Retry-After", strconv.Itoa(later.seconds()))
 	}
 	var body struct {
 		Error struct {

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -15,10 +16,8 @@ import (
 
 // How logins are bounded.
 const (
-	verifiedFor  = time.Minute // since their last use, credentials count as verified without another hash
-	hashesAtOnce = 2           // password hashes take a whole core each
-	waitForHash  = 3 * time.Second
-	maxVerified  = 1024
+	verifiedFor = time.Minute // since their last use, credentials count as verified without another hash
+	maxVerified = 1024
 )
 
 var (
@@ -31,7 +30,7 @@ var (
 type door struct {
 	users  map[string]user
 	decoy  []byte // compared for unknown names, which must cost what known ones cost
-	slots  chan struct{}
+	queue  *loginQueue
 	secret []byte
 
 	mu       sync.Mutex
@@ -45,8 +44,7 @@ type verified struct {
 
 func newDoor(users []user) (*door, error) {
 	d := &door{
-		users: map[string]user{}, slots: make(chan struct{}, hashesAtOnce), secret: make([]byte, sha256.Size),
-		verified: map[[sha256.Size]byte]verified{},
+		users: map[string]user{}, queue: newLoginQueue(), secret: make([]byte, sha256.Size), verified: map[[sha256.Size]byte]verified{},
 	}
 	_, _ = rand.Read(d.secret) // never fails: the runtime ends the process instead
 	cost := bcrypt.MinCost
@@ -63,20 +61,19 @@ func newDoor(users []user) (*door, error) {
 	return d, nil
 }
 
-// enter gives the user of these credentials: errLogin when they are wrong, errBusy when too many others wait to be told.
-func (d *door) enter(ctx context.Context, name, password string) (user, error) {
+// enter gives the user of these credentials, which came from that network: errLogin when they are wrong, errBusy when too
+// many others wait to be told, errWrongs when too many wrong ones came from there. Who was verified a moment ago is let in
+// whatever else goes on.
+func (d *door) enter(ctx context.Context, from netip.Addr, name, password string) (user, error) {
 	digest := d.digest(name, password)
 	if u, ok := d.remembered(digest); ok {
 		return u, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, waitForHash)
-	defer cancel()
-	select {
-	case d.slots <- struct{}{}:
-		defer func() { <-d.slots }()
-	case <-ctx.Done():
-		return user{}, errBusy
+	done, err := d.queue.wait(ctx, from)
+	if err != nil {
+		return user{}, err
 	}
+	defer done()
 	if u, ok := d.remembered(digest); ok { // another request of the same person was faster
 		return u, nil
 	}
@@ -86,6 +83,7 @@ func (d *door) enter(ctx context.Context, name, password string) (user, error) {
 		hash = u.hash
 	}
 	if err := bcrypt.CompareHashAndPassword(hash, []byte(password)); err != nil || !known {
+		d.queue.wasWrong(from)
 		return user{}, errLogin
 	}
 	d.remember(digest, u)

@@ -52,7 +52,8 @@ func serveConsole(ctx context.Context, p *boot.Process, cfg settings, listener n
 	users, errUsers := parseUsers(cfg.Console.Users)
 	keys, errKeys := receipt.ParseKeys(cfg.Receipt.Keys)
 	targets, errTargets := parseTargets(cfg.Console.WorkerOps)
-	if err := errors.Join(errUsers, errKeys, errTargets); err != nil {
+	proxies, errProxies := parseProxies(cfg.Console.Proxies)
+	if err := errors.Join(errUsers, errKeys, errTargets, errProxies); err != nil {
 		return err
 	}
 	if len(users) == 0 {
@@ -87,7 +88,7 @@ func serveConsole(ctx context.Context, p *boot.Process, cfg settings, listener n
 		log: p.Log, health: p.Health, metrics: newMetrics(p.Metrics), door: door, db: db, writer: store.NewWriter(db, personal),
 		personal: personal, rehearser: rehearser,
 		receipts: &receipts{keys: keys, db: db, records: newRecords(client, cfg.Bus, p.Log)}, strangers: ratelimit.New[netip.Addr](receiptRate, receiptBurst), wake: jobs.look,
-		refused: newRefused(cfg.Bus, p.Log), pages: seen,
+		refused: newRefused(cfg.Bus, p.Log), pages: seen, proxies: proxies, vain: newVains(db.AddAudit, p.Log),
 		approvalSize: cfg.Console.ApprovalSize, replayMaxTimes: cfg.Console.ReplayMaxTimes,
 	}
 	go watch(ctx, p.Health, db, client)
@@ -95,6 +96,7 @@ func serveConsole(ctx context.Context, p *boot.Process, cfg settings, listener n
 	var running sync.WaitGroup
 	running.Go(func() { jobs.run(ctx) })
 	running.Go(func() { scraper.run(ctx) })
+	running.Go(func() { c.vain.run(ctx) })
 	defer func() { stop(); running.Wait() }() // before the database is closed under them
 	p.Log.Info("serving the console", zap.Stringer("addr", listener.Addr()), zap.Int("users", len(users)))
 	return c.serve(ctx, listener, cfg.Console.origins())

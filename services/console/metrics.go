@@ -9,14 +9,19 @@ import (
 
 type metrics struct {
 	seconds *prometheus.HistogramVec
+	logins  *prometheus.CounterVec
 }
 
 func newMetrics(registry prometheus.Registerer) *metrics {
-	m := &metrics{prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	m := &metrics{seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "orderflow_console_request_seconds", Help: "Time to answer a request, by the address's pattern and the status.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 	}, []string{"address", "status"})}
-	registry.MustRegister(m.seconds)
+	m.logins = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "orderflow_console_logins_total",
+		Help: "Names with a password that were given, by outcome: entered, wrong, limited (too many wrong ones from there), busy (too many at once).",
+	}, []string{"outcome"})
+	registry.MustRegister(m.seconds, m.logins)
 	return m
 }
 

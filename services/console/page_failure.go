@@ -121,17 +121,31 @@ func wordOf(l language, word string) string {
 	return word
 }
 
-var roleNeeded = regexp.MustCompile(`^needs ([a-z]+), is ([a-z]+)$`)
+var (
+	roleNeeded = regexp.MustCompile(`^needs ([a-z]+), is ([a-z]+)(?:; times: (\d+))?$`)
+	loginFrom  = regexp.MustCompile(`^(unknown name|wrong password), from (this machine|a private network|a public network)(?:; times: (\d+))?$`)
+)
 
 // why says the reason of a line of the audit: what the console wrote itself in the language, what people wrote as it is.
 func why(l language, a auditAnswer) string {
 	if roles := roleNeeded.FindStringSubmatch(a.Reason); a.Action == "refused" && roles != nil {
-		return fmt.Sprintf(texts[l]["audit.needs"], wordOf(l, roles[1]), wordOf(l, roles[2]))
+		return fmt.Sprintf(texts[l]["audit.needs"], wordOf(l, roles[1]), wordOf(l, roles[2])) + times(l, roles[3])
+	}
+	if from := loginFrom.FindStringSubmatch(a.Reason); a.Action == "login_failed" && from != nil {
+		return texts[l]["audit."+from[1]] + texts[l]["audit."+from[2]] + times(l, from[3])
 	}
 	if a.Action == "stop" {
 		return texts[l]["wrong.stopped"]
 	}
 	return a.Reason
+}
+
+// times says how many attempts one line stands for.
+func times(l language, count string) string {
+	if count == "" {
+		return ""
+	}
+	return fmt.Sprintf(texts[l]["audit.times"], count)
 }
 
 // fieldName is what a form calls a field of the API.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -13,6 +14,7 @@ type loginView struct {
 	Next  string
 	Name  string // as typed
 	Fault string // the key of a text
+	After int    // seconds, where the text names them
 }
 
 func (c *console) loginPage(w http.ResponseWriter, r *http.Request) {
@@ -26,19 +28,30 @@ func (c *console) loginPage(w http.ResponseWriter, r *http.Request) {
 
 func (c *console) enter(w http.ResponseWriter, r *http.Request) {
 	next := localPath(r.PostFormValue("next"))
-	u, err := c.door.enter(r.Context(), r.PostFormValue("name"), r.PostFormValue("password"))
+	u, err := c.admit(r, r.PostFormValue("name"), r.PostFormValue("password"))
 	if err != nil {
-		status, fault := http.StatusForbidden, "login.wrong"
-		if !errors.Is(err, errLogin) {
-			status, fault = http.StatusServiceUnavailable, "login.busy"
-		}
-		here := "/login?next=" + url.QueryEscape(next)
-		c.render(w, r, status, view{Page: "login", Language: languageOf(r), Here: here, Data: loginView{next, r.PostFormValue("name"), fault}})
+		c.notEntered(w, r, loginView{Next: next, Name: r.PostFormValue("name")}, err)
 		return
 	}
 	c.pages.sessions.end(r)
 	c.setSession(w, r, c.pages.sessions.begin(u), int(sessionLongest.Seconds()))
 	toLocal(w, r, next)
+}
+
+// notEntered shows the login once more, with what was typed and why it does not do.
+func (c *console) notEntered(w http.ResponseWriter, r *http.Request, shown loginView, err error) {
+	status := http.StatusServiceUnavailable
+	shown.Fault = "login.busy"
+	if errors.Is(err, errLogin) {
+		status, shown.Fault = http.StatusForbidden, "login.wrong"
+	}
+	if wrongs, ok := errors.AsType[errWrongs](err); ok {
+		later := limited{errTooWrong, wrongs.after}
+		status, shown.Fault, shown.After = later.status, "login.limited", later.seconds()
+		w.Header().Set("Retry-After", strconv.Itoa(shown.After))
+	}
+	here := "/login?next=" + url.QueryEscape(shown.Next)
+	c.render(w, r, status, view{Page: "login", Language: languageOf(r), Here: here, Data: shown})
 }
 
 func (c *console) leave(w http.ResponseWriter, r *http.Request) {

@@ -56,7 +56,7 @@ func TestTextsAreTheSameInBothLanguages(t *testing.T) {
 
 // Every key that is used exists, and every text is used.
 func TestTextsOfPages(t *testing.T) {
-	used := map[string]bool{"language.own": true, "flow.speed": true, "flow.measuring": true, "audit.needs": true}
+	used := map[string]bool{"language.own": true, "flow.speed": true, "flow.measuring": true, "audit.needs": true, "audit.times": true}
 	direct := regexp.MustCompile(`\bt "([^"]+)"`)
 	for name, source := range pageSources(t) {
 		for _, key := range direct.FindAllStringSubmatch(source, -1) {
@@ -103,7 +103,8 @@ func labelled() map[string][]string {
 			store.StateSuperseded, store.StateParked, store.StateDiscarded, store.JobPlanned, store.JobWaitingApproval, store.JobRunning,
 			store.JobPaused, store.JobStopped, store.JobCancelled, store.JobDone),
 		"outcome": strs(store.Delivered, store.Refused, store.Conflict, store.Unknown, store.NotTaken),
-		"action":  {"replay", "dry run", "approve", "pause", "resume", "cancel", "stop", "discard", "accept", "restore", "refused"},
+		"action":  {"replay", "dry run", "approve", "pause", "resume", "cancel", "stop", "discard", "accept", "restore", "refused", "login_failed"},
+		"audit":   {"unknown name", "wrong password", "this machine", "a private network", "a public network"},
 		"failure": {errNotFound.code, errAway.code, errInternal.code, errSettled.code, forbidden(viewer).code, errMethod.code, errOrigin.code},
 	}
 	for _, trouble := range troubles {

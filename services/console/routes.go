@@ -3,15 +3,9 @@ package main
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"net/http"
 	"strings"
 	"time"
-
-	"go.uber.org/zap"
-
-	"orderflow/pkg/ratelimit"
-	"orderflow/pkg/store"
 )
 
 const (
@@ -83,7 +77,7 @@ func (c *console) api(needed role, e endpoint) http.Handler {
 // open lets everybody in, each remote address so often.
 func (c *console) open(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !c.strangers.Allow(ratelimit.Network(r.RemoteAddr), time.Now()) {
+		if !c.strangers.Allow(c.network(r), time.Now()) {
 			c.fail(w, r, errTooMany)
 			return
 		}
@@ -98,29 +92,13 @@ func (c *console) run(w http.ResponseWriter, r *http.Request, by user, e endpoin
 	c.answer(w, r, body, err)
 }
 
-// login tells who asks.
-func (c *console) login(r *http.Request) (user, error) {
-	name, password, ok := r.BasicAuth()
-	if !ok {
-		return user{}, errNoLogin
-	}
-	by, err := c.door.enter(r.Context(), name, password)
-	switch {
-	case errors.Is(err, errLogin):
-		return user{}, errNoLogin
-	case err != nil:
-		return user{}, errCrowd
-	}
-	return by, nil
-}
-
 // refuse tells somebody that they may not, and the audit that they tried.
 func (c *console) refuse(r *http.Request, by user, needed role) error {
-	err := c.db.AddAudit(r.Context(), store.AuditEntry{
-		Who: by.name, Action: "refused", Object: clip(r.Method + " " + r.URL.Path), Reason: "needs " + needed.String() + ", is " + by.role.String(),
-	})
-	if err != nil {
-		c.log.Warn("refusal not audited", zap.String("address", r.Pattern), zap.String("cause", store.Describe(err)))
+	kind := vain{
+		who: by.name, action: "refused", object: r.Pattern, reason: "needs " + needed.String() + ", is " + by.role.String(), window: refusedWindow,
+	}
+	if c.vain.add(kind, clip(r.Method+" "+r.URL.Path)) {
+		c.vain.tell(r.Context(), false)
 	}
 	return forbidden(needed)
 }

@@ -41,7 +41,9 @@ type console struct {
 	receipts  *receipts
 	refused   *refused
 	strangers *ratelimit.Buckets[netip.Addr] // of receipts without a login
-	wake      func()                         // makes the runner look for jobs at once
+	proxies   []netip.Prefix                 // whose X-Forwarded-For is believed
+	vain      *vains
+	wake      func() // makes the runner look for jobs at once
 	pages     *pages
 
 	approvalSize   int

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -62,11 +63,16 @@ type apiError struct {
 	status  int
 	code    string
 	message string
+	after   string // seconds after which to ask again, as the console says them
 }
 
 func (e *apiError) Error() string {
 	text := fmt.Sprintf("the console refused: %s (HTTP %d, %s)", printable(e.message), e.status, printable(e.code))
-	if next := nextSteps[e.code]; next != "" {
+	next := nextSteps[e.code]
+	if seconds, err := strconv.Atoi(e.after); err == nil && e.status == http.StatusTooManyRequests {
+		next = fmt.Sprintf("try again in %d s", seconds)
+	}
+	if next != "" {
 		text += "\n  next: " + next
 	}
 	return text
@@ -152,7 +158,7 @@ func (c *console) request(ctx context.Context, method, path string, query url.Va
 	if json.Unmarshal(text, &told) != nil || told.Error.Code == "" {
 		return nil, fmt.Errorf("HTTP %d from %s, which does not look like the console: see CONSOLE_URL", response.StatusCode, c.place())
 	}
-	return nil, &apiError{response.StatusCode, told.Error.Code, told.Error.Message}
+	return nil, &apiError{response.StatusCode, told.Error.Code, told.Error.Message, response.Header.Get("Retry-After")}
 }
 
 // place is the console's address without the name, password or token that somebody may have put into it.

@@ -32,8 +32,9 @@ func (s script) start(t *testing.T) (asked *[]string) {
 			s[address] = answers[1:]
 		}
 		text := answers[0]
-		for status, code := range map[string]int{"401 ": 401, "404 ": 404, "409 ": 409, "503 ": 503} {
+		for status, code := range map[string]int{"401 ": 401, "404 ": 404, "409 ": 409, "429 ": 429, "503 ": 503} {
 			if rest, failed := strings.CutPrefix(text, status); failed {
+				w.Header().Set("Retry-After", "34")
 				w.WriteHeader(code)
 				text = rest
 			}
@@ -64,6 +65,7 @@ func TestWhere(t *testing.T) {
 				step(`"step":"superseded","revision":6,"detail":"7","other_revision":7`),
 			}, ",") + `]}],"next":null}`},
 		"GET /api/orders?number=P2":    {`{"items":[{"order_key":"icbu:P2","state":"parked","revision":9,"steps":[` + step(`"step":"refused","revision":9,"code":"bad_amount","letter":5,"letter_state":"open"`) + `]}],"next":null}`},
+		"GET /api/orders?number=early": {`429 {"error":{"code":"rate_limited","message":"too many wrong logins"}}`},
 		"GET /api/orders?number=none":  {`{"items":[],"next":null}`},
 		"GET /api/orders?number=trash": {`{"items":[],"next":null}`},
 		"GET /receipts/trash":          {`{"receipt":"trash","source":"procurement","received_at":"2026-01-02T03:04:05Z","quarantined":true,"orders":[]}`},
@@ -95,6 +97,9 @@ func TestWhere(t *testing.T) {
 	contains(t, out, "no order has this number", "meaning:", "If it is a receipt, it was cut", "next:", "orderctl quarantine ls")
 	if out, err = orderctl(t, "where", "P1", "--json"); err != nil || !strings.HasPrefix(out, `{"items":[{"order_key"`) {
 		t.Errorf("--json: %v %s", err, out)
+	}
+	if _, err = orderctl(t, "where", "early"); err == nil || !strings.Contains(err.Error(), "next: try again in 34 s") {
+		t.Errorf("after too many wrong logins: %v", err)
 	}
 	t.Setenv("CONSOLE_PASSWORD", "wrong")
 	if _, err = orderctl(t, "where", "P1"); err == nil || !strings.Contains(err.Error(), "401") || !strings.Contains(err.Error(), "next: set CONSOLE_USER") {
