@@ -1,10 +1,13 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -40,8 +43,9 @@ const selectOrder = `select order_key, source, order_no, revision, state, coales
 
 // The number is looked up before anything is sorted. PostgreSQL expects a number to belong to very many orders, and would
 // walk through all of them in the order of their keys until it has found enough.
-const ordersByNumber = `with numbered as materialized (` + selectOrder + `where numbers @> array[$1::text])
-	select * from numbered order by order_key limit 100`
+const ordersByNumber = `with numbered as materialized (` + selectOrder + `where numbers @> array[$1::text]
+	union all ` + selectOrder + `where order_key = $1 and not numbers @> array[$1::text])
+	select * from numbered where order_key > $2 order by order_key limit $3`
 
 // Orders reads the orders of these keys; one that is not known is left out.
 func (s *Store) Orders(ctx context.Context, keys []order.Key) ([]OrderView, error) {
@@ -64,13 +68,28 @@ func (s *Store) Order(ctx context.Context, key order.Key) (OrderView, error) {
 	return views[0], nil
 }
 
-// OrdersByNumber reads the orders that people know by a number, at most 100.
+// OrdersByNumber reads the orders that people know by a number, or by their key, at most 100.
 func (s *Store) OrdersByNumber(ctx context.Context, number string) ([]OrderView, error) {
-	views, err := query(ctx, s, ordersByNumber, scanView, number)
-	if err != nil {
-		return nil, fmt.Errorf("read orders by number: %w", err)
+	views, _, err := s.OrdersNumbered(ctx, number, "", 100)
+	return views, err
+}
+
+// OrdersNumbered lists the orders that people know by a number, or by their key, in the order of their keys, at most limit.
+// Next is the cursor of what follows, "" at the end. A cursor that makes no sense is an ErrFilter.
+func (s *Store) OrdersNumbered(ctx context.Context, number, cursor string, limit int) (views []OrderView, next string, err error) {
+	after, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil || !utf8.Valid(after) || bytes.ContainsRune(after, 0) {
+		return nil, "", fmt.Errorf("%w: cursor: not one of ours", ErrFilter)
 	}
-	return views, nil
+	views, err = query(ctx, s, ordersByNumber, scanView, number, string(after), limit+1)
+	if err != nil {
+		return nil, "", fmt.Errorf("read orders by number: %w", err)
+	}
+	if len(views) > limit {
+		views = views[:limit]
+		next = base64.RawURLEncoding.EncodeToString([]byte(views[limit-1].Key))
+	}
+	return views, next, nil
 }
 
 func scanView(row pgx.CollectableRow) (v OrderView, err error) {

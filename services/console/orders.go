@@ -54,46 +54,40 @@ func (c *console) getOrder(r *http.Request, _ user) (any, error) {
 	return answers[0], nil
 }
 
+// maxFound is how many orders one answer of a search holds: each brings its timeline.
+const maxFound = 100
+
 // findOrders looks for orders by any number that people may have: their key, one of the sender's or the partner's, or the
-// receipt of a push.
+// receipt of a push, which is answered as a whole.
 func (c *console) findOrders(r *http.Request, _ user) (any, error) {
-	number, err := onlyParameter(r, "number")
+	query, cursor, limit, err := onlyList(r, "number")
 	if err != nil {
 		return nil, err
 	}
-	ctx := r.Context()
+	if query.Get("limit") == "" {
+		limit = maxFound
+	}
+	number := query.Get("number")
 	bare := strings.TrimSpace(number)
+	if bare == "" || len(query["number"]) != 1 || !searchable(number) {
+		return nil, badRequest("bad_parameter", "number: "+"give it once, as a text of at most 2047 bytes")
+	}
+	ctx := r.Context()
 	if parsed, err := receipt.Parse(c.receipts.keys, bare); err == nil {
 		return c.ordersOf(ctx, parsed, bare)
 	}
-	views, err := c.numbered(ctx, number)
+	views, next, err := c.db.OrdersNumbered(ctx, number, cursor, min(limit, maxFound))
 	if err == nil && len(views) == 0 && bare != number { // blanks come with copied text, but may belong to a number too
-		views, err = c.numbered(ctx, bare)
+		views, next, err = c.db.OrdersNumbered(ctx, bare, cursor, min(limit, maxFound))
 	}
 	if err != nil {
-		return nil, err
+		return nil, badFilter(err)
 	}
 	answers, err := c.withSteps(ctx, views)
 	if err != nil {
 		return nil, err
 	}
-	return page[*orderAnswer]{Items: answers}, nil
-}
-
-// numbered looks for orders of exactly this number or key.
-func (c *console) numbered(ctx context.Context, number string) ([]store.OrderView, error) {
-	views, err := c.db.OrdersByNumber(ctx, number)
-	if err != nil {
-		return nil, err
-	}
-	byKey, err := c.db.Order(ctx, order.Key(number))
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return nil, err
-	}
-	if err == nil && !slices.ContainsFunc(views, func(v store.OrderView) bool { return v.Key == byKey.Key }) {
-		views = append(views, byKey)
-	}
-	return views, nil
+	return page[*orderAnswer]{Items: answers, Next: text(next)}, nil
 }
 
 // ordersOf gives the orders of a push; one that PostgreSQL does not know yet has been received, and that is all.
@@ -168,25 +162,6 @@ func text(s string) *string {
 		return nil
 	}
 	return &s
-}
-
-// onlyParameter reads the one parameter that an address takes; another one, or two of it, is a mistake that somebody should
-// hear about.
-func onlyParameter(r *http.Request, name string) (string, error) {
-	query, err := parseQuery(r)
-	if err != nil {
-		return "", err
-	}
-	for given := range query {
-		if given != name {
-			return "", badRequest("unknown_parameter", "this address takes the parameter "+name+" and no other")
-		}
-	}
-	value := query.Get(name)
-	if strings.TrimSpace(value) == "" || len(query[name]) != 1 || !searchable(value) {
-		return "", badRequest("bad_parameter", name+": give it once, as a text of at most 2047 bytes")
-	}
-	return value, nil
 }
 
 // searchable tells whether PostgreSQL takes a text at all, and whether anything can be known by it.

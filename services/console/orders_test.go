@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -58,6 +60,12 @@ func TestOrders(t *testing.T) {
 	if found := into[page[orderAnswer]](t, d.ask("vera", "GET", "/api/orders?number=odd", "")); len(found.Items) != len(oddKeys) {
 		t.Errorf("a number of several orders found %d", len(found.Items))
 	}
+	for _, number := range []string{"odd", "++odd"} {
+		keys := allPages(d, "/api/orders?limit=2&number="+number)
+		if len(keys) != len(oddKeys) || !slices.IsSorted(keys) {
+			t.Errorf("two at a time: %q", keys)
+		}
+	}
 	if found := d.ask("vera", "GET", "/api/orders?number=none", ""); found.body != `{"items":[],"next":null}`+"\n" {
 		t.Errorf("a number of no order: %s", found.body)
 	}
@@ -70,6 +78,10 @@ func TestOrders(t *testing.T) {
 		"/api/orders?number=a%00b":         "400 bad_parameter",
 		"/api/orders?number=a&number=b":    "400 bad_parameter",
 		"/api/orders?number=a&source=mall": "400 unknown_parameter",
+		"/api/orders?number=a&cursor=!":    "400 bad_parameter",
+		"/api/orders?number=a&cursor=_w":   "400 bad_parameter",
+		"/api/orders?number=a&cursor=AA":   "400 bad_parameter",
+		"/api/orders?number=a&limit=0":     "400 bad_parameter",
 		"/api/orders?number=%zz":           "400 bad_query",
 		"/api/orders?number=a;b":           "400 bad_query",
 		"/api/order":                       "404 not_found",
@@ -182,4 +194,42 @@ func TestReceiptsWhileTheWorldIsAway(t *testing.T) {
 	if got := d.ask("", "GET", "/healthz", ""); got.status != http.StatusOK {
 		t.Errorf("/healthz without Kafka: %d", got.status)
 	}
+}
+
+// allPages are the keys of a search's orders, page by page.
+func allPages(d *desk, address string) (keys []string) {
+	d.t.Helper()
+	for cursor := ""; ; {
+		found := into[page[orderAnswer]](d.t, d.ask("vera", "GET", address+"&cursor="+cursor, ""))
+		for _, o := range found.Items {
+			keys = append(keys, string(o.OrderKey))
+		}
+		if found.Next == nil {
+			return keys
+		}
+		if len(found.Items) == 0 || len(keys) > 1000 {
+			d.t.Fatalf("a page that leads nowhere after %d orders", len(keys))
+		}
+		cursor = url.QueryEscape(*found.Next)
+	}
+}
+
+// A number that more orders have than one answer holds finds them all, in parts.
+func TestManyOrdersOfANumber(t *testing.T) {
+	d := start(t)
+	var facts []store.Fact
+	for i := range 250 {
+		facts = append(facts, validatedFact(order.Key(fmt.Sprintf("mall:S%03d:N7", i)), int64(i), "N7"))
+	}
+	d.apply(append(facts, validatedFact("N7", 999, "other"))...) // one is called so itself
+	for _, limit := range []string{"", "&limit=500", "&limit=1"} {
+		if keys := allPages(d, "/api/orders?number=N7"+limit); len(keys) != 251 || len(slices.Compact(keys)) != 251 {
+			t.Errorf("limit %q: %d orders", limit, len(keys))
+		}
+	}
+	b := d.browse("vera")
+	first := b.get("/search?number=N7")
+	first.shows(t, "Orders on this page: 100, and more", "cursor=")
+	second := regexp.MustCompile(`/search\?cursor=[^"]+`).FindString(first.body)
+	b.get(strings.ReplaceAll(second, "&amp;", "&")).shows(t, "mall:S100:N7", "cursor=")
 }

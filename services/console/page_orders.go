@@ -16,6 +16,7 @@ type searchView struct {
 	Number string
 	Asked  bool
 	Orders []*orderAnswer
+	Next   string // the address of more of them
 }
 
 // searchPage finds by any number. One order found is shown at once, and so is a push by its receipt.
@@ -32,10 +33,10 @@ func (c *console) searchPage(r *http.Request, by user) (screen, error) {
 		return screen{}, err
 	}
 	found, _ := answer.(page[*orderAnswer])
-	if len(found.Items) == 1 {
+	if len(found.Items) == 1 && found.Next == nil && !r.URL.Query().Has("cursor") {
 		return screen{to: orderPath(found.Items[0].OrderKey)}, nil
 	}
-	return screen{template: "search", data: searchView{number, true, found.Items}}, nil
+	return screen{template: "search", data: searchView{number, true, found.Items, nextURL(r, found.Next)}}, nil
 }
 
 // orderView is an order with its dead letters.

@@ -47,7 +47,7 @@ func openConsole(cmd *cobra.Command) (*console, error) {
 // withConsole makes a command that asks the console.
 func withConsole(cmd *cobra.Command, run func(ctx context.Context, c *console, args []string) error) *cobra.Command {
 	cmd.Long += settingsHelp(&consoleSettings{})
-	cmd.Flags().Bool("json", false, "print the API's answer as it is, for programs")
+	cmd.Flags().Bool("json", false, "print the API's answer as it is, for programs; a list is one answer, with the items of all its pages")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := openConsole(cmd)
 		if err != nil {
@@ -170,21 +170,47 @@ func (c *console) place() string {
 	return (&url.URL{Scheme: address.Scheme, Host: address.Host, Path: address.Path}).String()
 }
 
-// list reads all pages of a list, up to most items, and tells whether there are more.
+// list reads all pages of a list, up to most items, and tells whether there are more. What --json prints is one answer of the
+// API's shape, with the items of all pages.
 func list[T any](ctx context.Context, c *console, path string, query url.Values, most int) (items []T, more bool, err error) {
+	return listParts[T](ctx, c, path, query, most, 500)
+}
+
+// listParts is list with so many items a page; 0: as many as the console likes.
+func listParts[T any](ctx context.Context, c *console, path string, query url.Values, most, part int) (items []T, more bool, err error) {
+	type page struct {
+		Items []json.RawMessage `json:"items"`
+		Next  *string           `json:"next"`
+	}
+	all := page{Items: []json.RawMessage{}}
+	quiet := *c
+	quiet.raw = false
 	for {
-		query.Set("limit", fmt.Sprint(min(most-len(items), 500)))
-		var page struct {
-			Items []T     `json:"items"`
-			Next  *string `json:"next"`
+		if part > 0 {
+			query.Set("limit", fmt.Sprint(min(most-len(all.Items), part)))
 		}
-		if err := c.ask(ctx, http.MethodGet, path, query, nil, &page); err != nil {
+		var one page
+		if err := quiet.ask(ctx, http.MethodGet, path, query, nil, &one); err != nil {
 			return nil, false, err
 		}
-		items = append(items, page.Items...)
-		if page.Next == nil || len(items) >= most {
-			return items, page.Next != nil, nil
+		all.Items, all.Next = append(all.Items, one.Items...), one.Next
+		if one.Next == nil || len(all.Items) >= most {
+			break
 		}
-		query.Set("cursor", *page.Next)
+		query.Set("cursor", *one.Next)
 	}
+	if c.raw {
+		out := json.NewEncoder(c.out)
+		out.SetEscapeHTML(false)
+		if err := out.Encode(all); err != nil {
+			return nil, false, fmt.Errorf("print the list: %w", err)
+		}
+	}
+	items = make([]T, len(all.Items))
+	for i, text := range all.Items {
+		if err := json.Unmarshal(text, &items[i]); err != nil {
+			return nil, false, fmt.Errorf("read the console's answer: %w", err)
+		}
+	}
+	return items, all.Next != nil, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -64,11 +65,13 @@ func TestWhere(t *testing.T) {
 				step(`"step":"replayed","revision":9,"code":"bad_amount","path":"/amount","detail":"3","letter":5,"job":3,"result":"failed_again","by":"anna"`),
 				step(`"step":"superseded","revision":6,"detail":"7","other_revision":7`),
 			}, ",") + `]}],"next":null}`},
-		"GET /api/orders?number=P2":    {`{"items":[{"order_key":"icbu:P2","state":"parked","revision":9,"steps":[` + step(`"step":"refused","revision":9,"code":"bad_amount","letter":5,"letter_state":"open"`) + `]}],"next":null}`},
-		"GET /api/orders?number=early": {`429 {"error":{"code":"rate_limited","message":"too many wrong logins"}}`},
-		"GET /api/orders?number=none":  {`{"items":[],"next":null}`},
-		"GET /api/orders?number=trash": {`{"items":[],"next":null}`},
-		"GET /receipts/trash":          {`{"receipt":"trash","source":"procurement","received_at":"2026-01-02T03:04:05Z","quarantined":true,"orders":[]}`},
+		"GET /api/orders?number=P2":             {`{"items":[{"order_key":"icbu:P2","state":"parked","revision":9,"steps":[` + step(`"step":"refused","revision":9,"code":"bad_amount","letter":5,"letter_state":"open"`) + `]}],"next":null}`},
+		"GET /api/orders?number=early":          {`429 {"error":{"code":"rate_limited","message":"too many wrong logins"}}`},
+		"GET /api/orders?number=many":           {`{"items":[{"order_key":"mall:A:1"}],"next":"c1"}`},
+		"GET /api/orders?cursor=c1&number=many": {`{"items":[{"order_key":"mall:<B>:1"}],"next":null}`},
+		"GET /api/orders?number=none":           {`{"items":[],"next":null}`},
+		"GET /api/orders?number=trash":          {`{"items":[],"next":null}`},
+		"GET /receipts/trash":                   {`{"receipt":"trash","source":"procurement","received_at":"2026-01-02T03:04:05Z","quarantined":true,"orders":[]}`},
 		"GET /receipts/R1": {`{"receipt":"R1","source":"mall","received_at":"2026-01-02T03:04:05Z","orders":[{"order_key":"mall:S:1","revision":1,"state":"received"},
 			{"order_key":"mall:S:2","revision":2,"state":"parked","code":"sum_mismatch"},{"order_key":"","revision":3,"state":"unknown"}]}`},
 	}.start(t)
@@ -101,6 +104,13 @@ func TestWhere(t *testing.T) {
 	if _, err = orderctl(t, "where", "early"); err == nil || !strings.Contains(err.Error(), "next: try again in 34 s") {
 		t.Errorf("after too many wrong logins: %v", err)
 	}
+	if out, err = orderctl(t, "where", "many"); err != nil || strings.Contains(out, "and more") {
+		t.Errorf("two pages: %v %s", err, out)
+	}
+	contains(t, out, "mall:A:1", "mall:<B>:1")
+	if out, err = orderctl(t, "where", "many", "--json"); err != nil || out != `{"items":[{"order_key":"mall:A:1"},{"order_key":"mall:<B>:1"}],"next":null}`+"\n" {
+		t.Errorf("--json of two pages is one document: %v %s", err, out)
+	}
 	t.Setenv("CONSOLE_PASSWORD", "wrong")
 	if _, err = orderctl(t, "where", "P1"); err == nil || !strings.Contains(err.Error(), "401") || !strings.Contains(err.Error(), "next: set CONSOLE_USER") {
 		t.Errorf("a wrong password: %v", err)
@@ -129,6 +139,9 @@ func TestDeadLetterCommands(t *testing.T) {
 		t.Error(err)
 	}
 	contains(t, out, "NUMBER", "bad_amount", "7.10", "icbu:P1", "icbu:P2")
+	if out, err = orderctl(t, "dlq", "ls", "service=validate", "--since", "2h", "--json"); err != nil || !json.Valid([]byte(out)) || strings.Count(out, `"items"`) != 1 {
+		t.Errorf("--json of two pages is one document: %v %s", err, out)
+	}
 	if out, err = orderctl(t, "dlq", "groups", "--order-key", "mall:S:1"); err != nil {
 		t.Error(err)
 	}

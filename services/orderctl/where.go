@@ -46,16 +46,14 @@ func where(ctx context.Context, c *console, args []string) error {
 	if c.cfg.User == "" {
 		return c.whereReceipt(ctx, args[0])
 	}
-	var found struct {
-		Items []orderView `json:"items"`
-	}
-	if err := c.ask(ctx, http.MethodGet, "/api/orders", url.Values{"number": {args[0]}}, nil, &found); err != nil {
+	found, more, err := listParts[orderView](ctx, c, "/api/orders", url.Values{"number": {args[0]}}, mostFound, 0)
+	if err != nil {
 		return err
 	}
-	if len(found.Items) == 0 {
+	if len(found) == 0 {
 		return c.whereNothing(ctx, args[0])
 	}
-	for i, o := range found.Items {
+	for i, o := range found {
 		if c.raw {
 			break
 		}
@@ -64,14 +62,14 @@ func where(ctx context.Context, c *console, args []string) error {
 		}
 		c.printOrder(o)
 	}
-	if len(found.Items) >= mostFound && !c.raw {
-		fmt.Fprintf(c.out, "\nMore than %d orders may have this number: ask by an order key, which only one has.\n", mostFound)
+	if more && !c.raw {
+		fmt.Fprintf(c.out, "\nand more: over %d orders have this number; ask by an order key, which only one has\n", len(found))
 	}
 	return nil
 }
 
-// mostFound is how many orders the console finds by one number, at most.
-const mostFound = 100
+// mostFound is how many orders are shown by one number.
+const mostFound = 1000
 
 // whereNothing says what it means that no order was found: the number may be the receipt of a push without one.
 func (c *console) whereNothing(ctx context.Context, number string) error {
