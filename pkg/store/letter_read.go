@@ -66,7 +66,11 @@ func (s *Store) Letters(ctx context.Context, f LetterFilter, cursor string, limi
 		where.add(fmt.Sprintf("(failed_at, id) < ($%d, @)", len(where.args)), id)
 	}
 	where.args = append(where.args, limit+1)
-	sql := fmt.Sprintf("%s where %s order by failed_at desc, id desc limit $%d", selectLetter, where.text(), len(where.args))
+	chosen, newest := where.text(), " order by failed_at desc, id desc"
+	if f.Q != "" { // found in an index alone, which has the keys, and read then
+		chosen = fmt.Sprintf("id in (select id from dead_letters where %s%s limit $%d)", chosen, newest, len(where.args))
+	}
+	sql := fmt.Sprintf("%swhere %s%s limit $%d", selectLetter, chosen, newest, len(where.args))
 	letters, err = query(ctx, s, sql, scanLetterView, where.args...)
 	if err != nil {
 		return nil, "", fmt.Errorf("list letters: %w", err)
@@ -110,7 +114,7 @@ type LetterGroup struct {
 	Count     int
 	FirstSeen time.Time // when the first of them failed for the first time
 	LastSeen  time.Time
-	Example   int64 // a letter's id, the newest
+	Example   int64 // a letter's id, the greatest
 }
 
 // maxGroups bounds an answer; codes are enumerated, paths are the contracts' fields.
@@ -123,10 +127,9 @@ func (s *Store) LetterGroups(ctx context.Context, f LetterFilter) ([]LetterGroup
 		return nil, err
 	}
 	// Grouped by the path as it is first: that is what the index holds, and the fingerprint is then taken of few.
-	sql := `with causes as (select service, code, path, count(*) as count, min(first_failed_at) as first, max(failed_at) as last,
-			(array_agg(id order by failed_at desc, id desc))[1] as example
+	sql := `with causes as (select service, code, path, count(*) as count, min(first_failed_at) as first, max(failed_at) as last, max(id) as example
 			from dead_letters where ` + where.text() + ` group by service, code, path)
-		select service, code, ` + fingerprint + `, sum(count)::bigint as total, min(first), max(last), (array_agg(example order by last desc, example desc))[1]
+		select service, code, ` + fingerprint + `, sum(count)::bigint as total, min(first), max(last), max(example)
 		from causes group by 1, 2, 3 order by total desc, 1, 2, 3 limit ` + fmt.Sprint(maxGroups)
 	groups, err := query(ctx, s, sql, pgx.RowToStructByPos[LetterGroup], where.args...)
 	if err != nil {

@@ -100,27 +100,49 @@ func (e *JobStateError) Error() string {
 // Is makes it an ErrJobState.
 func (e *JobStateError) Is(target error) bool { return target == ErrJobState }
 
-const selectJob = `select j.id, j.state, j.filter, j.dry_run, j.rate, j.reason, j.created_by, j.approved_by, j.selected, j.left_out,
-	j.created_at, j.changed_at, j.approved_at, j.started_at, j.finished_at, c.* from replay_jobs j left join lateral (
-		select count(*) filter (where result = 'selected'), count(*) filter (where result = 'sent'),
+const (
+	jobColumns = `j.id, j.state, j.filter, j.dry_run, j.rate, j.reason, j.created_by, j.approved_by, j.selected, j.left_out,
+	j.created_at, j.changed_at, j.approved_at, j.started_at, j.finished_at`
+	// countItems is what scanCounts reads.
+	countItems = `(select array[count(*) filter (where result = 'selected'), count(*) filter (where result = 'sent'),
 			count(*) filter (where result = 'would_pass'), count(*) filter (where result = 'would_fail'),
 			count(*) filter (where result = 'fixed'), count(*) filter (where result = 'failed_again'),
 			count(*) filter (where result = 'superseded'), count(*) filter (where result = 'skipped'),
-			count(*) filter (where sent_at is not null)
-		from replay_items i where i.job_id = j.id) c on true `
+			count(*) filter (where sent_at is not null)]
+		from replay_items i where i.job_id = j.id)`
+	// One job is counted whenever somebody looks at it; in the list, one that has ended shows what was counted then.
+	selectJob  = `select ` + jobColumns + `, ` + countItems + ` from replay_jobs j `
+	selectJobs = `select ` + jobColumns + `, coalesce(j.counts, ` + countItems + `) from replay_jobs j `
+	// keepCounts is for whoever gives a job its end.
+	keepCounts = `update replay_jobs j set counts = ` + countItems + ` where id = $1 and finished_at is not null`
+)
 
 func scanJob(row pgx.CollectableRow) (j ReplayJob, err error) {
 	var filter []byte
 	var approvedAt, startedAt, finishedAt *time.Time
-	c := &j.Counts
+	var counts []int64
 	err = row.Scan(&j.ID, &j.State, &filter, &j.DryRun, &j.Rate, &j.Reason, &j.By, &j.ApprovedBy, &j.Selected, &j.LeftOut,
-		&j.CreatedAt, &j.ChangedAt, &approvedAt, &startedAt, &finishedAt, &c.Waiting, &c.UnderWay, &c.WouldPass, &c.WouldFail,
-		&c.Fixed, &c.FailedAgain, &c.Superseded, &c.Skipped, &j.sent)
+		&j.CreatedAt, &j.ChangedAt, &approvedAt, &startedAt, &finishedAt, &counts)
+	if err == nil {
+		err = j.scanCounts(counts)
+	}
 	if err != nil {
 		return j, err
 	}
 	j.ApprovedAt, j.StartedAt, j.FinishedAt = value(approvedAt), value(startedAt), value(finishedAt)
 	return j, json.Unmarshal(filter, &j.Filter)
+}
+
+func (j *ReplayJob) scanCounts(counts []int64) error {
+	c := &j.Counts
+	fields := []*int{&c.Waiting, &c.UnderWay, &c.WouldPass, &c.WouldFail, &c.Fixed, &c.FailedAgain, &c.Superseded, &c.Skipped, &j.sent}
+	if len(counts) != len(fields) {
+		return fmt.Errorf("replay %d: %d counts instead of %d", j.ID, len(counts), len(fields))
+	}
+	for i, field := range fields {
+		*field = int(counts[i])
+	}
+	return nil
 }
 
 func readJob(ctx context.Context, db querier, id int64) (ReplayJob, error) {
@@ -147,7 +169,7 @@ func (s *Store) Replays(ctx context.Context, cursor string, limit int) (jobs []R
 	if err != nil {
 		return nil, "", err
 	}
-	jobs, err = query(ctx, s, selectJob+`where j.id < $1 order by j.id desc limit $2`, scanJob, before, limit+1)
+	jobs, err = query(ctx, s, selectJobs+`where j.id < $1 order by j.id desc limit $2`, scanJob, before, limit+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("list replays: %w", err)
 	}

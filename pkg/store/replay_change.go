@@ -175,5 +175,9 @@ func cancelItems(ctx context.Context, tx pgx.Tx, id int64) error {
 	}
 	_, err = tx.Exec(ctx, `update replay_jobs set finished_at = now() where id = $1
 		and not exists (select from replay_items where job_id = $1 and result = 'sent')`, id)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, keepCounts, id)
 	return err
 }

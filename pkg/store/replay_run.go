@@ -155,6 +155,10 @@ func (r *ReplayRun) Settle(ctx context.Context, rule StopRule) (p ReplayProgress
 		}
 		_, err := tx.Exec(ctx, `update replay_jobs set state = $2, changed_at = case when state <> $2 then now() else changed_at end,
 			finished_at = case when $2 <> 'stopped' then now() end where id = $1`, r.JobID, p.State)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, keepCounts, r.JobID)
 		return err
 	})
 	return p, err

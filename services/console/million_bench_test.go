@@ -49,8 +49,10 @@ var fillMillion = []string{
 		'/items/' || n % 7 || '/amount', (array['icbu', 'procurement', 'mall'])[1 + n % 3], 'S' || n % 50, ` + oneOrder + `, (1::bigint << 48) + n, n,
 		'icbu.received.v1', 0, n, now() - n * interval '1 second', now() - n * interval '1 second', 'validate.dlq.v1', 0, n, decode(repeat(md5(n::text), 64), 'hex'),
 		case when n % 100 = 0 then 'open' when n % 200 = 10 then 'failed_again' else 'fixed' end, now() from generate_series(10, 1000000, 10) n`,
-	`insert into replay_jobs (state, filter, dry_run, rate, reason, created_by, selected) select 'done', '{}', n % 2 = 0, 0, '', 'anna', 1000 from generate_series(1, 60) n`,
+	`insert into replay_jobs (state, filter, dry_run, rate, reason, created_by, selected, finished_at)
+	select 'done', '{}', n % 2 = 0, 0, '', 'anna', 1000, now() from generate_series(1, 60) n`,
 	`insert into replay_items (job_id, letter_id, result, position) select 1 + id % 60, id, 'fixed', id from dead_letters`,
+	`update replay_jobs j set counts = array[0, 0, 0, 0, (select count(*) from replay_items i where i.job_id = j.id), 0, 0, 0, 0]`,
 	`insert into audit (who, action, object) select 'anna', 'discard', 'letter ' || n from generate_series(1, 100000) n`,
 	`vacuum analyze`,
 }
