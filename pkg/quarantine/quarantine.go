@@ -6,8 +6,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"mime"
+	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -25,6 +28,25 @@ const (
 
 // MaxShown is how many bytes of a refused request Shape shows.
 const MaxShown = 4096
+
+// ContentType is what a stranger wrote into the header of that name, as others may see it: the media type where it is a usual
+// one, else only how long the text is.
+func ContentType(header string) string {
+	base, _, err := mime.ParseMediaType(header)
+	switch {
+	case header == "":
+		return ""
+	case err == nil && slices.Contains(mediaTypes, base):
+		return base
+	default:
+		return fmt.Sprintf("•••(%d)", utf8.RuneCountInString(header))
+	}
+}
+
+var mediaTypes = []string{
+	"application/json", "text/json", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain", "text/html", "application/xml",
+	"text/xml", "application/octet-stream",
+}
 
 // Choose tells which offsets of a partition are wanted, from one to before another, given the first that there is and the
 // one after the last; nothing is read where from is not before to.

@@ -82,3 +82,14 @@ func TestShape(t *testing.T) {
 		t.Errorf("%d bytes and %d more", len(got), more)
 	}
 }
+
+func TestContentType(t *testing.T) {
+	for header, want := range map[string]string{
+		"": "", "application/json": "application/json", "Application/JSON; charset=utf-8": "application/json", "multipart/form-data; boundary=13800138000": "multipart/form-data",
+		"mary/13800138000": "•••(16)", "13800138000": "•••(11)", "application/json; \x1b": "•••(19)", "text/plain; name=陈": "•••(18)",
+	} {
+		if got := quarantine.ContentType(header); got != want {
+			t.Errorf("%q: %s, want %s", header, got, want)
+		}
+	}
+}

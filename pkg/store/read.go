@@ -102,17 +102,23 @@ func scanView(row pgx.CollectableRow) (v OrderView, err error) {
 
 // Document reads and decrypts an order's document, or ErrNotFound while none passed validation.
 func (s *Store) Document(ctx context.Context, keys *privacy.Keys, key order.Key) ([]byte, error) {
+	document, _, err := s.DocumentOf(ctx, keys, key)
+	return document, err
+}
+
+// DocumentOf is Document with the revision that brought it.
+func (s *Store) DocumentOf(ctx context.Context, keys *privacy.Keys, key order.Key) (document []byte, of order.Revision, err error) {
 	var sealed []byte
 	var revision int64
-	err := s.pool.QueryRow(ctx, `select payload, document_revision from orders where order_key = $1 and payload is not null`, key).Scan(&sealed, &revision)
+	err = s.pool.QueryRow(ctx, `select payload, document_revision from orders where order_key = $1 and payload is not null`, key).Scan(&sealed, &revision)
 	if err != nil {
-		return nil, fmt.Errorf("read document: %w", notFound(err))
+		return nil, 0, fmt.Errorf("read document: %w", notFound(err))
 	}
 	plain, err := keys.Decrypt(sealed, orderPlace("payload", key, order.Revision(revision)))
 	if err != nil {
-		return nil, fmt.Errorf("read document: %w", err)
+		return nil, 0, fmt.Errorf("read document: %w", err)
 	}
-	return plain, nil
+	return plain, order.Revision(revision), nil
 }
 
 // LetterRecord reads and decrypts the record of a letter: its bytes, and the headers of the letter that was written last.

@@ -9,6 +9,7 @@ import (
 	"orderflow/pkg/event"
 	"orderflow/pkg/order"
 	"orderflow/pkg/source"
+	"orderflow/pkg/store"
 )
 
 // Bounds of a comparison.
@@ -24,14 +25,15 @@ type Difference struct {
 	More       int      `json:"more,omitzero"`        // changes that are not listed
 	Cut        bool     `json:"cut,omitempty"`        // a document is too long to be compared to its end
 	Unreadable bool     `json:"unreadable,omitempty"` // one of the two is no JSON
+	Newer      bool     `json:"newer,omitempty"`      // the letter is newer than the other document: what it says is "now"
 }
 
 // Change is one value that differs. Values that operators may not see are masked; two of them are not shown at all.
 type Change struct {
 	Path jsontext.Pointer `json:"path"` // the names of unknown fields hidden
 	Kind ChangeKind       `json:"kind"`
-	Was  string           `json:"was,omitzero"` // in the letter's record
-	Now  string           `json:"now,omitzero"` // in the other document
+	Was  string           `json:"was,omitzero"` // in the older of the two, mostly the letter's record
+	Now  string           `json:"now,omitzero"` // in the newer
 }
 
 // ChangeKind says how a value differs.
@@ -43,6 +45,16 @@ const (
 	ChangeRemoved ChangeKind = "removed"
 	ChangeChanged ChangeKind = "changed"
 )
+
+// differenceOf tells what changed from the older to the newer of a letter's record and the order's newest accepted document.
+func differenceOf(v store.LetterView, letter, document []byte, accepted order.Revision) Difference {
+	if v.Revision > accepted {
+		d := difference(v.OriginTopic, v.OrderKey, document, letter)
+		d.Newer = true
+		return d
+	}
+	return difference(v.OriginTopic, v.OrderKey, letter, document)
+}
 
 // difference compares the record of a letter, see maskRecord, with another document of the same order. What
 // normalising changes is no difference: null and absent, 7 and "7", 1.0 and 1.00 as money. Lists are compared place by

@@ -16,6 +16,7 @@ import (
 	"orderflow/pkg/source/icbu"
 	"orderflow/pkg/source/mall"
 	"orderflow/pkg/source/procurement"
+	"orderflow/pkg/store"
 )
 
 func TestDifference(t *testing.T) {
@@ -164,4 +165,24 @@ func drawDocument(t *rapid.T, depth int) jsontext.Value {
 		return slices.Concat([]byte{'{'}, doc, []byte{'}'})
 	}
 	return slices.Concat([]byte{'['}, doc, []byte{']'})
+}
+
+// What is newer is now, be it the letter or the accepted document.
+func TestDifferenceOfANewerLetter(t *testing.T) {
+	old, other := []byte(`{"TotalMoney":1}`), []byte(`{"TotalMoney":2}`)
+	of := func(revision order.Revision) store.LetterView {
+		return store.LetterView{OriginTopic: event.Received(order.Mall), Revision: revision}
+	}
+	for name, c := range map[string]struct {
+		letter   store.LetterView
+		was, now string
+		newer    bool
+	}{
+		"older letter": {of(3), "1", "2", false}, "the same": {of(5), "1", "2", false}, "newer letter": {of(7), "2", "1", true}, "unknown": {of(0), "1", "2", false},
+	} {
+		d := differenceOf(c.letter, old, other, 5)
+		if len(d.Changes) != 1 || d.Changes[0].Was != c.was || d.Changes[0].Now != c.now || d.Newer != c.newer {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
 }

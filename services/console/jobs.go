@@ -225,7 +225,7 @@ func (c *console) listAudit(r *http.Request, _ user) (any, error) {
 func readBody(r *http.Request, into any) error {
 	text, err := io.ReadAll(r.Body)
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return &failure{http.StatusRequestEntityTooLarge, "too_large", "the body is over 64 KiB"}
+		return &failure{http.StatusRequestEntityTooLarge, "too_large", "the body is too large: over 64 KiB, of a new replay over 256 KiB"}
 	}
 	if err != nil {
 		return badRequest("bad_body", "the body was cut off")

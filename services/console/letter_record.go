@@ -34,10 +34,10 @@ func (c *console) judge(ctx context.Context, v store.LetterView) (j letterJudgem
 	}
 	masked := maskRecord(v.OriginTopic, v.OrderKey, payload)
 	j.Record = &masked
-	document, err := c.db.Document(ctx, c.personal, v.OrderKey)
+	document, accepted, err := c.db.DocumentOf(ctx, c.personal, v.OrderKey)
 	switch {
 	case err == nil:
-		changes := difference(v.OriginTopic, v.OrderKey, payload, document)
+		changes := differenceOf(v, payload, document, accepted)
 		j.Difference = &changes
 	case !errors.Is(err, store.ErrNotFound):
 		return j, c.unreadable(ctx, v, err)

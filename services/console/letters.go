@@ -46,7 +46,7 @@ type letterAnswer struct {
 func letterOf(v store.LetterView) letterAnswer {
 	l := letterAnswer{
 		ID: v.ID, State: v.State, Service: v.Service, Code: v.Code, Path: v.Path, Detail: v.Detail, Class: v.Class, Message: v.Message,
-		Source: v.Source, Shop: v.Shop, OrderKey: v.OrderKey, Total: text(v.Total), OriginTopic: v.OriginTopic,
+		Source: v.Source, Shop: shownCode(v.Shop), OrderKey: v.OrderKey, Total: text(v.Total), OriginTopic: v.OriginTopic,
 		OriginPartition: v.OriginPartition, OriginOffset: v.OriginOffset, OriginAt: v.OriginAt.UTC(), Attempts: v.Attempts,
 		FirstFailedAt: v.FirstFailedAt.UTC(), FailedAt: v.FailedAt.UTC(), FailedReplays: v.FailedReplays, DLQTopic: v.DLQTopic,
 		DLQPartition: v.DLQPartition, DLQOffset: v.DLQOffset, WorkerVersion: v.WorkerVersion,
@@ -56,6 +56,14 @@ func letterOf(v store.LetterView) letterAnswer {
 		l.Revision = &v.Revision
 	}
 	return l
+}
+
+// shownCode is a code that a sender made up, where it looks like one; else only how long it is.
+func shownCode(code string) string {
+	if code == "" || len(code) <= maxShownText && consistsOf(code, codeMarks, true) {
+		return code
+	}
+	return maskText(code)
 }
 
 // groupAnswer is letters with one cause; the path's array indexes are *. As filters, service, code and path choose the group.
@@ -173,7 +181,10 @@ func (c *console) discardLetter(r *http.Request, by user) (any, error) {
 	if err := readBody(r, &body); err != nil {
 		return nil, err
 	}
-	if err := readReason(&body.Reason); err != nil || body.Reason == "" {
+	if err := readReason(&body.Reason); err != nil {
+		return nil, err
+	}
+	if body.Reason == "" {
 		return nil, badRequest("bad_parameter", "reason: say in at most 1024 bytes why this letter is given up")
 	}
 	if _, err := c.db.Letter(r.Context(), id); err != nil {

@@ -176,7 +176,7 @@ func showScalar(at *fieldTree, raw jsontext.Value) jsontext.Value {
 	case fieldTime:
 		ok = consistsOf(text, "-:./+ TZ", false)
 	case fieldCode:
-		ok = consistsOf(text, "-_.,:%", true)
+		ok = consistsOf(text, codeMarks, true)
 	case fieldFlag:
 		ok = raw.Kind() == 't' || raw.Kind() == 'f' || text == "true" || text == "false"
 	case fieldHidden:
@@ -186,6 +186,9 @@ func showScalar(at *fieldTree, raw jsontext.Value) jsontext.Value {
 	}
 	return raw
 }
+
+// codeMarks stand in codes beside letters and digits.
+const codeMarks = "-_.,:%"
 
 // consistsOf tells whether a text has at least one character, and none but digits, those and, if so, ASCII letters.
 func consistsOf(text, those string, letters bool) bool {

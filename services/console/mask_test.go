@@ -355,3 +355,13 @@ func known(fields *fieldTree, path string) bool {
 	}
 	return fields != nil
 }
+
+func TestShownCode(t *testing.T) {
+	for code, want := range map[string]string{
+		"": "", "S1": "S1", "HQS-0001_a.b:c%2F": "HQS-0001_a.b:c%2F", "Mary Smith": "•••(10)", "店": "•••(1)", "a\x1b[2J": "•••(5)", strings.Repeat("x", 129): "•••(129)",
+	} {
+		if got := shownCode(code); got != want {
+			t.Errorf("%.20q: %s, want %s", code, got, want)
+		}
+	}
+}

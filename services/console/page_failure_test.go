@@ -78,7 +78,9 @@ func TestRejectedForms(t *testing.T) {
 		},
 		{"/replays", url.Values{"q": {"mall"}, "rate": {"5"}, "reason": {long}}, 400, []string{"Reason: not a text of at most 1024 bytes", `value="5"`, long}},
 		{"/replays", url.Values{"q": {"mall"}, "rate": {"5"}, "reason": {"a\u202eb"}}, 400, []string{"Reason: not one line of plain text, without control"}},
-		{"/letters/1/discard", url.Values{"reason": {long}}, 400, []string{"Reason: say in at most 1024 bytes", long, "bad_amount"}},
+		{"/letters/1/discard", url.Values{"reason": {long}}, 400, []string{"Reason: not a text of at most 1024 bytes", long, "bad_amount"}},
+		{"/letters/1/discard", url.Values{"reason": {"a\x1bb"}}, 400, []string{"Reason: not one line of plain text, without control"}},
+		{"/letters/1/discard", url.Values{"reason": {" "}}, 400, []string{"Reason: say in at most 1024 bytes"}},
 		{"/login", url.Values{"name": {"olga"}, "password": {"wrong-wrong"}}, 403, []string{`value="olga"`}},
 	} {
 		got := b.post(c.path, c.form)

@@ -66,7 +66,7 @@ func filterRows(values url.Values) []filterRow {
 
 func (c *console) createJobPage(r *http.Request, by user) (screen, error) {
 	if err := r.ParseForm(); err != nil {
-		return screen{}, badRequest("bad_body", "the form cannot be read, or is over 64 KiB")
+		return screen{}, badRequest("bad_body", "the form cannot be read, or is over 256 KiB")
 	}
 	filter := maps.Clone(r.PostForm)
 	for _, name := range []string{"rate", "reason", "dry_run"} {

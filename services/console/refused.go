@@ -52,7 +52,7 @@ type refusedAnswer struct {
 func refusedOf(m event.Message) refusedAnswer {
 	a := refusedAnswer{
 		Number: fmt.Sprintf("%d/%d", m.Partition, m.Offset), At: m.Timestamp.UTC(), Source: m.Key, Cause: m.Header(quarantine.HeaderCause),
-		From: m.Header(quarantine.HeaderRemote), PushID: m.Header(event.HeaderPushID), Type: m.Header(event.HeaderContentType),
+		From: m.Header(quarantine.HeaderRemote), PushID: m.Header(event.HeaderPushID), Type: quarantine.ContentType(m.Header(event.HeaderContentType)),
 	}
 	if length, err := strconv.ParseInt(m.Header(quarantine.HeaderLength), 10, 64); err == nil {
 		a.Bytes = &length

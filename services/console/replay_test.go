@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -213,4 +216,31 @@ func TestLettersInTwoJobsAreSentOnce(t *testing.T) {
 	if rows := pgtest.Rows(t, y.url, `select distinct d.state, i.code from replay_items i join dead_letters d on d.id = i.letter_id where result = 'skipped' and i.code not in ('replaying', 'fixed')`); len(rows) > 0 {
 		t.Errorf("skipped since %v", rows)
 	}
+}
+
+// As many letters as a filter may name fit into a request, with the longest numbers that there can be.
+func TestReplayOfTenThousandIDs(t *testing.T) {
+	d := start(t)
+	ids := strings.TrimSuffix(strings.Repeat("9223372036854775807,", maxIDs), ",")
+	list := `["` + strings.ReplaceAll(ids, ",", `","`) + `"]`
+	if got := d.ask("olga", "POST", "/api/replays", `{"filter":{"ids":`+list+`},"reason":"x"}`); got.status != http.StatusOK {
+		t.Errorf("by the API: %d %s", got.status, got.body)
+	}
+	if got := d.browse("olga").post("/replays", url.Values{"ids": {ids}, "rate": {"1"}, "dry_run": {"yes"}}); got.status != http.StatusSeeOther {
+		t.Errorf("by the page: %d", got.status)
+	}
+	long := `{"reason":"` + strings.Repeat("x", maxReplayBody) + `"}`
+	for path, body := range map[string]string{"/api/replays": long, "/api/replays/1/cancel": long[:maxBody+100], "/api/dead-letters/1/discard": long[:maxBody+100]} {
+		if got := d.ask("olga", "POST", path, body); got.status != http.StatusRequestEntityTooLarge || got.code() != "too_large" {
+			t.Errorf("%s: %d %s", path, got.status, got.body)
+		}
+	}
+}
+
+func TestPageOfALetterThatIsNewer(t *testing.T) {
+	d := start(t)
+	d.apply(validatedFact("mall:S1:1", 5, "1"), letterFact("mall:S1:1", 3, "bad_amount", "/x"), letterFact("mall:S1:1", 7, "bad_amount", "/x"))
+	b := d.browse("vera")
+	b.get("/letters/1").shows(t, `<th scope="col">In this letter</th><th scope="col">In the newest</th>`)
+	b.get("/letters/2").shows(t, `<th scope="col">In the accepted one before it</th><th scope="col">In this letter</th>`)
 }

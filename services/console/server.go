@@ -26,6 +26,7 @@ const (
 	stopTimeout   = 6 * time.Second // boot ends the process after 8 s
 	maxHeader     = 32 << 10
 	maxBody       = 64 << 10
+	maxReplayBody = 256 << 10 // of a new replay, which may name 10,000 letters
 )
 
 // console answers people and their programs.
@@ -72,13 +73,20 @@ func (c *console) handler(origins []string) (http.Handler, error) {
 			}
 			c.seen(r, seen, time.Since(began))
 		}()
-		r.Body = http.MaxBytesReader(seen, r.Body, maxBody)
+		r.Body = http.MaxBytesReader(seen, r.Body, bodyLimit(r.URL.Path))
 		if origin.Check(r) != nil {
 			c.mishap(seen, r, errOrigin)
 			return
 		}
 		c.find(mux, seen, r)
 	}), nil
+}
+
+func bodyLimit(path string) int64 {
+	if path == "/api/replays" || path == "/replays" {
+		return maxReplayBody
+	}
+	return maxBody
 }
 
 // find answers by the address. What the mux says about addresses and methods that do not exist becomes our own answer.

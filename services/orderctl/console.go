@@ -28,7 +28,8 @@ type console struct {
 	cfg    consoleSettings
 	client *http.Client
 	out    io.Writer
-	raw    bool // print the API's own answer
+	notes  io.Writer // beside what a program may read
+	raw    bool      // print the API's own answer
 }
 
 const (
@@ -37,7 +38,7 @@ const (
 )
 
 func openConsole(cmd *cobra.Command) (*console, error) {
-	c := &console{client: &http.Client{Timeout: consoleTimeout}, out: cmd.OutOrStdout()}
+	c := &console{client: &http.Client{Timeout: consoleTimeout}, out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr()}
 	if flag := cmd.Flags().Lookup("json"); flag != nil {
 		c.raw = flag.Value.String() == "true"
 	}

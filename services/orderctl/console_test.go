@@ -131,8 +131,10 @@ func TestDeadLetterCommands(t *testing.T) {
 		"GET /api/dead-letters?limit=100&service=validate&since=2h":          {`{"items":[{"id":7,"state":"open","service":"validate","code":"bad_amount","path":"/amount","order_key":"icbu:P1","total":"7.10","failed_at":"2026-01-02T03:04:05Z"}],"next":"n1"}`},
 		"GET /api/dead-letters?cursor=n1&limit=99&service=validate&since=2h": {`{"items":[{"id":6,"state":"open","order_key":"icbu:P2","failed_at":"2026-01-02T03:04:05Z"}],"next":null}`},
 		"GET /api/dead-letters/groups?order_key=mall%3AS%3A1":                {`{"items":[{"service":"validate","code":"bad_amount","path":"/Dtls/*/Amount","count":12,"example":7}],"next":null}`},
+		"GET /api/orders?limit=1&number=7":                                   {`{"items":[{"order_key":"mall:S:7"}],"next":"c"}`},
+		"GET /api/orders?limit=1&number=90001":                               {`{"items":[{"order_key":"icbu:90001"}],"next":null}`},
 		"GET /api/dead-letters/7":                                            {`{"id":7,"record":{"document":{"amount":1.10}}}`},
-		"POST /api/dead-letters/7/discard":                                   {`{"id":7}`, `409 {"error":{"code":"settled","message":"settled already"}}`},
+		"POST /api/dead-letters/7/discard":                                   {`{"id":7,"code":"bad_amount","order_key":"icbu:P1"}`, `409 {"error":{"code":"settled","message":"settled already"}}`},
 	}.start(t)
 	out, err := orderctl(t, "dlq", "ls", "service=validate", "--since", "2h")
 	if err != nil {
@@ -149,11 +151,19 @@ func TestDeadLetterCommands(t *testing.T) {
 	if out, err = orderctl(t, "dlq", "show", "7"); err != nil {
 		t.Error(err)
 	}
-	contains(t, out, `"amount": 1.10`)
+	contains(t, out, `"amount": 1.10`, "note: this is letter 7; an order has that number too, mall:S:7: orderctl where 7")
+	for _, command := range [][]string{{"dlq", "show", "90001"}, {"dlq", "discard", "90001", "--reason", "x"}} {
+		if _, err = orderctl(t, command...); err == nil || !strings.Contains(err.Error(), "an order's, icbu:90001: orderctl dlq ls order_key=icbu:90001") {
+			t.Errorf("%q: %v", command, err)
+		}
+	}
+	if _, err = orderctl(t, "dlq", "show", "8"); err == nil || !strings.Contains(err.Error(), "next: orderctl dlq ls") {
+		t.Errorf("nobody's number: %v", err)
+	}
 	if out, err = orderctl(t, "dlq", "discard", "7", "--reason", "a test"); err != nil {
 		t.Error(err)
 	}
-	contains(t, out, "letter 7 is discarded")
+	contains(t, out, "letter 7 is discarded: bad_amount of icbu:P1")
 	if !slices.Contains(*asked, `POST /api/dead-letters/7/discard {"reason":"a test"}`) {
 		t.Errorf("asked %q", *asked)
 	}
@@ -169,7 +179,7 @@ func TestReplayCommands(t *testing.T) {
 	const job = `{"id":3,"selected":2,"by":"anna","balanced":true,"state":`
 	done := job + `"done","sent":2,"fixed":2}`
 	asked := script{
-		"POST /api/replays":          {job + `"planned"}`, job + `"waiting_approval"}`, job + `"planned","dry_run":true}`},
+		"POST /api/replays":          {job + `"planned"}`, job + `"waiting_approval"}`, job + `"planned","dry_run":true}`, `{"id":4,"selected":0,"left_out":2,"balanced":true,"state":"done"}`},
 		"GET /api/replays/3":         {unavailable, job + `"running","sent":1,"fixed":1}`, done, done, job + `"done","dry_run":true,"would_pass":2}`, job + `"stopped","failed_again":2}`},
 		"GET /api/replays?limit=20":  {`{"items":[` + done + `],"next":null}`},
 		"POST /api/replays/3/cancel": {job + `"cancelled","skipped":2}`},
@@ -198,6 +208,10 @@ func TestReplayCommands(t *testing.T) {
 		t.Errorf("a job that stopped by itself: %v\n%s", err, out)
 	}
 	contains(t, out, "failed again 2", "stopped by itself")
+	if out, err = orderctl(t, "dlq", "replay", "code=parked", "--wait"); !errors.Is(err, errRefused) {
+		t.Errorf("every letter was left out: %v\n%s", err, out)
+	}
+	contains(t, out, "2 more matched and are left out")
 	if out, err = orderctl(t, "replays", "ls"); err != nil {
 		t.Error(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -86,7 +87,7 @@ func dlqCommand() *cobra.Command {
 	withConsole(addFilter(ls), func(ctx context.Context, c *console, args []string) error { return listLetters(ctx, c, ls, args) })
 	withConsole(addFilter(groups), func(ctx context.Context, c *console, args []string) error { return groupLetters(ctx, c, groups, args) })
 	show := withConsole(&cobra.Command{
-		Use: "show NUMBER", Short: "show one letter: cause, record (masked), difference, verdict of the deployed code", Args: cobra.ExactArgs(1),
+		Use: "show NUMBER", Short: "show one letter, by its own number: cause, record (masked), difference, verdict of the deployed code", Args: cobra.ExactArgs(1),
 		Long: "show prints a letter: why the record could not go on, the record with personal data masked, how it differs from the newest\naccepted revision of the same order, and what the deployed code says about it today.",
 	}, showLetter)
 	discard := &cobra.Command{
@@ -95,11 +96,15 @@ func dlqCommand() *cobra.Command {
 	}
 	reason := discard.Flags().String("reason", "", "why (needed)")
 	withConsole(discard, func(ctx context.Context, c *console, args []string) error {
-		err := c.ask(ctx, http.MethodPost, "/api/dead-letters/"+url.PathEscape(args[0])+"/discard", nil, map[string]string{"reason": *reason}, nil)
-		if err == nil && !c.raw {
-			printf(c.out, "letter %s is discarded\n", args[0])
+		var letter letterView
+		err := c.ask(ctx, http.MethodPost, letterPath(args[0])+"/discard", nil, map[string]string{"reason": *reason}, &letter)
+		if err != nil {
+			return c.noLetter(ctx, args[0], err)
 		}
-		return err
+		if !c.raw {
+			printf(c.out, "letter %s is discarded: %s of %s\n", args[0], letter.Code, letter.OrderKey)
+		}
+		return nil
 	})
 	cmd.AddCommand(ls, groups, show, discard, replayCommand())
 	return cmd
@@ -170,12 +175,46 @@ func groupLetters(ctx context.Context, c *console, cmd *cobra.Command, args []st
 	return t.Flush()
 }
 
+func letterPath(number string) string { return "/api/dead-letters/" + url.PathEscape(number) }
+
+// noLetter says of a number that is no letter's whether it is an order's, which is easily taken for it.
+func (c *console) noLetter(ctx context.Context, number string, err error) error {
+	refused, ok := errors.AsType[*apiError](err)
+	if !ok || refused.status != http.StatusNotFound {
+		return err
+	}
+	orders := c.ordersNumbered(ctx, number)
+	if len(orders) == 0 {
+		return fmt.Errorf("%w\n  next: orderctl dlq ls prints the letters with their numbers", err)
+	}
+	return fmt.Errorf("%w\n  this is no letter's number but an order's, %s: orderctl dlq ls order_key=%s lists its letters",
+		err, printable(orders[0].OrderKey), printable(orders[0].OrderKey))
+}
+
+// ordersNumbered are the orders of a number, none where nobody can tell: a hint is not worth an error.
+func (c *console) ordersNumbered(ctx context.Context, number string) []orderView {
+	quiet := *c
+	quiet.raw = false
+	var found struct {
+		Items []orderView `json:"items"`
+	}
+	if quiet.ask(ctx, http.MethodGet, "/api/orders", url.Values{"number": {number}, "limit": {"1"}}, nil, &found) != nil {
+		return nil
+	}
+	return found.Items
+}
+
 // showLetter prints the API's answer, which is masked already, field by field.
 func showLetter(ctx context.Context, c *console, args []string) error {
 	var letter json.RawMessage
-	err := c.ask(ctx, http.MethodGet, "/api/dead-letters/"+url.PathEscape(args[0]), nil, nil, &letter)
-	if err != nil || c.raw {
-		return err
+	if err := c.ask(ctx, http.MethodGet, letterPath(args[0]), nil, nil, &letter); err != nil {
+		return c.noLetter(ctx, args[0], err)
+	}
+	if orders := c.ordersNumbered(ctx, args[0]); len(orders) > 0 {
+		printf(c.notes, "note: this is letter %s; an order has that number too, %s: orderctl where %s\n", args[0], orders[0].OrderKey, args[0])
+	}
+	if c.raw {
+		return nil
 	}
 	var text bytes.Buffer
 	if err := json.Indent(&text, letter, "", "  "); err != nil {

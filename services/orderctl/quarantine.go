@@ -99,7 +99,7 @@ func showRefused(cmd *cobra.Command, number string) error {
 	if text, known := cause.Of(cause.English, m.Header(quarantine.HeaderCause)); known {
 		printf(out, "         %s\nmeans    %s\nnext     %s\n", text.Happened, text.Means, text.Next)
 	}
-	printf(out, "push id  %s\ntype     %s\nlength   %s\ndigest   %s\n\n", m.Header(event.HeaderPushID), m.Header(event.HeaderContentType),
+	printf(out, "push id  %s\ntype     %s\nlength   %s\ndigest   %s\n\n", m.Header(event.HeaderPushID), quarantine.ContentType(m.Header(event.HeaderContentType)),
 		m.Header(quarantine.HeaderLength), m.Header(event.HeaderDigest))
 	fmt.Fprintln(out, printableLines(shape(m.Value)))
 	return nil

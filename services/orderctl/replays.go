@@ -53,7 +53,8 @@ func (j *jobView) results() string {
 
 // verdict is nil for a job that went as it should.
 func (j *jobView) verdict() error {
-	if j.State == "done" && j.Balanced && j.FailedAgain == 0 {
+	nothing := j.Selected == 0 && j.LeftOut > 0 // not one of those that were meant
+	if j.State == "done" && j.Balanced && j.FailedAgain == 0 && !nothing {
 		return nil
 	}
 	return errRefused
@@ -68,7 +69,8 @@ of the same order wins: such a letter ends superseded. --dry-run only asks the d
 waits for a second person (orderctl replays approve). With --wait, and for a dry run, the command stays until the job ends;
 Ctrl-C leaves the job running. A console that dies takes no job with it: the next one goes on, and so does the progress.
 
-The exit status is 0 when the job was made, and with --wait only when it ended with nothing failed again.`,
+The exit status is 0 when the job was made, and with --wait only when it ended with nothing failed again; not
+when every letter that matched was left out, since it failed too many replays.`,
 		Example: "  orderctl dlq replay service=validate code=bad_amount --dry-run\n  orderctl dlq replay service=validate code=bad_amount --rate 1000 --reason 'mapping mended' --wait",
 		Args:    cobra.ArbitraryArgs,
 	}
