@@ -200,10 +200,16 @@ func (d *Desk) round(ctx context.Context, open []*job) {
 
 // claim asks the ledger about the open jobs and gives those that are to be sent.
 func (d *Desk) claim(ctx context.Context, open []*job) (granted []*job, deadline time.Time, err error) {
+	claiming, stop := context.WithTimeout(ctx, d.Ledger.Lease)
+	defer stop()
+	content, err := d.Ledger.ContentKey(claiming, d.Keys)
+	if err != nil {
+		return nil, deadline, err
+	}
 	intents := make([]store.Intent, len(open))
 	for i, j := range open {
 		intents[i] = store.Intent{
-			OrderKey: j.meta.OrderKey, Revision: j.meta.Revision, Digest: j.meta.Digest, Total: j.ready.Total,
+			OrderKey: j.meta.OrderKey, Revision: j.meta.Revision, Digest: content.Keyed(j.meta.Digest), Plain: j.meta.Digest, Total: j.ready.Total,
 			Newer: j.in.Newer, Held: j.held != nil,
 		}
 		if j.meta.ReplayJob != "" || j.mending {
@@ -211,8 +217,6 @@ func (d *Desk) claim(ctx context.Context, open []*job) (granted []*job, deadline
 			intents[i].Request = d.Keys.Encrypt(j.ready.Body, place(j.meta.OrderKey, j.meta.Revision))
 		}
 	}
-	claiming, stop := context.WithTimeout(ctx, d.Ledger.Lease)
-	defer stop()
 	grants, err := d.Ledger.Claim(claiming, intents)
 	if err != nil {
 		return nil, deadline, err

@@ -69,9 +69,13 @@ func (w *Writer) halve(ctx context.Context, facts []Fact, part []int, errs []err
 
 // applyAll writes the facts, all or none.
 func (w *Writer) applyAll(ctx context.Context, facts []*Fact) error {
-	var err error
+	content, err := w.store.ContentKey(ctx, w.keys)
+	if err != nil {
+		return fmt.Errorf("apply facts: %w", err)
+	}
+	facts = keyedFacts(content, facts)
 	for range maxRedo {
-		err = pgx.BeginFunc(ctx, w.store.pool, func(tx pgx.Tx) error { return w.applyIn(ctx, tx, facts) })
+		err = pgx.BeginFunc(ctx, w.store.pool, func(tx pgx.Tx) error { return w.applyIn(ctx, tx, content, facts) })
 		if !errors.Is(err, errConflict) && !serialization(err) {
 			break
 		}
@@ -82,10 +86,16 @@ func (w *Writer) applyAll(ctx context.Context, facts []*Fact) error {
 	return nil
 }
 
-func (w *Writer) applyIn(ctx context.Context, tx pgx.Tx, facts []*Fact) error {
+// applyIn writes the facts. Content is nil where they bring no digest: then those of the rows stay as they are.
+func (w *Writer) applyIn(ctx context.Context, tx pgx.Tx, content *privacy.ContentKey, facts []*Fact) error {
 	accounts, err := load(ctx, tx, facts)
 	if err != nil {
 		return err
+	}
+	if content != nil {
+		for _, a := range accounts {
+			a.keyDigests(content)
+		}
 	}
 	now := w.now()
 	for _, f := range facts {
@@ -141,5 +151,5 @@ func (w *Writer) discardIn(ctx context.Context, tx pgx.Tx, d *Discard) error {
 		return err
 	}
 	meta := event.Meta{OrderKey: key, Revision: order.Revision(*revision)}
-	return w.applyIn(ctx, tx, []*Fact{{Meta: meta, Service: serviceConsole, Discard: d}})
+	return w.applyIn(ctx, tx, nil, []*Fact{{Meta: meta, Service: serviceConsole, Discard: d}})
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"orderflow/pkg/event"
 	"orderflow/pkg/order"
+	"orderflow/pkg/privacy"
 )
 
 // Ledger is a partner worker's account of its deliveries, table deliveries: claim before a call, settle after it
@@ -25,6 +27,7 @@ type Ledger struct {
 	// Lease is how long a claim lives without being settled. Only PostgreSQL's clock is asked about it.
 	Lease time.Duration
 
+	store                   *Store
 	pool                    *pgxpool.Pool
 	partner, service, owner string
 }
@@ -35,14 +38,20 @@ const DefaultLease = 30 * time.Second
 // Ledger opens the ledger of one partner. Service is the name in the timeline; owner names this process among all that
 // ever ran and must not be used by a second one.
 func (s *Store) Ledger(partner, service, owner string) *Ledger {
-	return &Ledger{Lease: DefaultLease, pool: s.pool, partner: partner, service: service, owner: owner}
+	return &Ledger{Lease: DefaultLease, store: s, pool: s.pool, partner: partner, service: service, owner: owner}
+}
+
+// ContentKey is the key that the digests of intents are to be under.
+func (l *Ledger) ContentKey(ctx context.Context, keys *privacy.Keys) (*privacy.ContentKey, error) {
+	return l.store.ContentKey(ctx, keys)
 }
 
 // Intent is a wish to deliver one revision of an order.
 type Intent struct {
 	OrderKey order.Key
 	Revision order.Revision
-	Digest   string
+	Digest   string // of the content, under ContentKey
+	Plain    string // the same as earlier releases wrote it, without a key: their rows are put under Digest first; "": there are none
 	Total    string // exact text of a decimal, or ""
 	Request  []byte // encrypted; given where nothing brings the record back in its place, as after a replay
 

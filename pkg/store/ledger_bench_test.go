@@ -17,7 +17,7 @@ func BenchmarkLedger(b *testing.B) {
 			for n := 0; b.Loop(); n++ {
 				for i := range intents {
 					number := order.Key(fmt.Sprintf("mall:S1:%d", n*size+i))
-					intents[i] = store.Intent{OrderKey: number, Revision: 1, Digest: "A", Total: "450.00"}
+					intents[i] = store.Intent{OrderKey: number, Revision: 1, Digest: "hmac.A", Plain: "A", Total: "450.00"}
 				}
 				grants, err := k.a.Claim(b.Context(), intents)
 				if err != nil {

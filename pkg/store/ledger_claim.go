@@ -173,6 +173,19 @@ left join resolving r on r.order_key = j.order_key
 left join closed s on s.order_key = j.order_key
 order by j.place`
 
+// keyRows puts what earlier releases wrote of the asked contents under the content key, so that it is the same content to
+// claim; see settle for the insert.
+const keyRows = `
+insert into deliveries as d (partner, order_key, revision, digest, owner, claimed_at, state)
+select $1, a.order_key, former.revision, a.digest, '', now(), 'claimed'
+from unnest($2::text[], $3::text[], $4::text[]) as a (order_key, plain, digest)
+cross join lateral (
+	select d.revision from deliveries d
+	where d.partner = $1 and d.order_key = a.order_key and d.digest = a.plain and left(d.digest, 5) <> 'hmac.'
+	limit 1000
+) former
+on conflict (partner, order_key, revision) do update set digest = excluded.digest`
+
 // Claim asks for the right to deliver each intent and gives one Grant each, in the same order. An order may stand in a
 // batch only once. An error means that nothing was granted.
 func (l *Ledger) Claim(ctx context.Context, intents []Intent) ([]Grant, error) {
@@ -182,14 +195,19 @@ func (l *Ledger) Claim(ctx context.Context, intents []Intent) ([]Grant, error) {
 	n := len(intents)
 	keys, digests, totals := make([]string, n), make([]string, n), make([]string, n)
 	revisions, requests := make([]int64, n), make([][]byte, n)
-	newer, held := make([]int64, n), make([]bool, n)
+	newer, held, plains := make([]int64, n), make([]bool, n), make([]string, n)
+	former := false
 	for i, in := range intents {
+		plains[i], former = in.Plain, former || in.Plain != ""
 		keys[i], revisions[i], digests[i], totals[i] = string(in.OrderKey), int64(in.Revision), in.Digest, in.Total
 		requests[i], newer[i], held[i] = in.Request, int64(in.Newer), in.Held
 	}
 	batch := &pgx.Batch{}
 	if err := l.queueLocks(batch, keys); err != nil {
 		return nil, fmt.Errorf("claim deliveries: %w", err)
+	}
+	if former {
+		batch.Queue(keyRows, l.partner, keys, plains, digests)
 	}
 	grants := make([]Grant, 0, n)
 	// The deadline counts from before the claim was made: whatever the network took, the lease outlives it.

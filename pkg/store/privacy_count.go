@@ -28,6 +28,7 @@ const (
 	countOrders = `select sealed_key(personal), sealed_key(payload), split_part(buyer_pseudonym, '.', 1), split_part(phone_pseudonym, '.', 1),
 		split_part(company_pseudonym, '.', 1), count(*) from orders group by 1, 2, 3, 4, 5`
 	countLetters  = `select sealed_key(payload), sealed_key(headers), count(*) from dead_letters group by 1, 2`
+	countContent  = `select sealed_key(sealed), count(*) from content_key group by 1`
 	countRequests = `select sealed_key(request), count(*) from deliveries where request is not null group by 1`
 )
 
@@ -61,6 +62,7 @@ func (s *Store) KeyCounts(ctx context.Context) ([]KeyCount, error) {
 				add("dead_letters.headers", b, n)
 			}),
 			each(ctx, tx, countRequests, []any{&a, &n}, func() { add("deliveries.request", a, n) }),
+			each(ctx, tx, countContent, []any{&a, &n}, func() { add("content_key.sealed", a, n) }),
 		)
 	})
 	if err != nil {

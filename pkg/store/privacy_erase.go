@@ -66,7 +66,7 @@ const (
 )
 
 // Erase removes, by a person's request, everything personal that PostgreSQL holds of an order: payload, personal columns
-// and pseudonyms, the records of its letters, the ledger's requests. Amounts, lines, numbers and the timeline stay. Letters
+// and pseudonyms, the records of its letters, the ledger's requests, digests that need no key to be tried. Amounts, lines, numbers and the timeline stay. Letters
 // that want attention are discarded in the same name. What comes again of the revisions that were received until now is
 // stored without anything personal; a later push is new data of its sender. Erasing again removes what came since, and
 // else nothing. An unknown order is ErrNotFound.
@@ -108,7 +108,7 @@ func (s *Store) eraseIn(ctx context.Context, tx pgx.Tx, key order.Key, by, reaso
 	document, errO := tx.Exec(ctx, eraseOrder, key)
 	letters, errL := tx.Exec(ctx, eraseLetters, key)
 	requests, errR := tx.Exec(ctx, eraseRequests, key, partners)
-	if err := cmp.Or(errO, errL, errR); err != nil {
+	if err := cmp.Or(errO, errL, errR, hideDigests(ctx, tx, key, partners)); err != nil {
 		return err
 	}
 	e.Order, e.Letters, e.Requests = document.RowsAffected() > 0, int(letters.RowsAffected()), int(requests.RowsAffected())
@@ -142,7 +142,7 @@ func (s *Store) discardErased(ctx context.Context, tx pgx.Tx, key order.Key, by,
 		return err
 	}
 	w := Writer{store: s, now: time.Now} // without keys: nothing is written that would be encrypted
-	return w.applyIn(ctx, tx, facts)
+	return w.applyIn(ctx, tx, nil, facts)
 }
 
 // lockLedgers takes the locks of the order in every partner's ledger, so that no bookkeeping that is under way comes after

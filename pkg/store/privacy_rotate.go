@@ -13,8 +13,8 @@ import (
 	"orderflow/pkg/privacy"
 )
 
-// Rotation seals everything that is encrypted at rest under the first of the payload keys, and makes the pseudonyms anew
-// under the first of the pseudonym keys. It keeps no state of its own: a row that is done is told by the id of its key, so a
+// Rotation seals everything that is encrypted at rest under the first of the payload keys, makes the pseudonyms anew under
+// the first of the pseudonym keys, and puts digests that an earlier release left without a key under the content key. It keeps no state of its own: a row that is done is told by the id of its key, so a
 // rotation that was cut off goes on where it stopped. It runs beside the services: a row that somebody wrote, locked or
 // removed meanwhile is left alone and looked at again.
 type Rotation struct {
@@ -76,7 +76,8 @@ func (r *Rotation) Pending(ctx context.Context) (rows int, err error) {
 		}
 		rows += n
 	}
-	return rows, nil
+	plain, err := r.Store.PlainDigests(ctx)
+	return rows + plain, err
 }
 
 // Run rotates until nothing is left that it can do. What it returns beside an error was done for good.
@@ -86,6 +87,11 @@ func (r *Rotation) Run(ctx context.Context) (done Rotated, err error) {
 		for i := range sealedTables {
 			if err := r.table(ctx, &sealedTables[i], &done); err != nil {
 				return done, fmt.Errorf("rotate %s: %w", sealedTables[i].name, err)
+			}
+		}
+		for _, c := range digestColumns {
+			if err := r.digests(ctx, c, &done); err != nil {
+				return done, fmt.Errorf("rotate digests of %s: %w", c.table, err)
 			}
 		}
 		if done.Contested == 0 || pass == rotatePasses-1 {

@@ -47,7 +47,7 @@ func (s *shelf) stock(n int) {
 	ledger := s.store.Ledger("okki", "okkisync", "o1")
 	for i := range int64(n) {
 		key := order.Key(fmt.Sprintf("icbu:R%04d", i))
-		grants, err := ledger.Claim(s.Context(), []store.Intent{{OrderKey: key, Revision: rev(i + 1), Digest: "a", Total: "1"}})
+		grants, err := ledger.Claim(s.Context(), []store.Intent{{OrderKey: key, Revision: rev(i + 1), Digest: "hmac.a", Total: "1"}})
 		if err != nil || grants[0].Verdict != store.Call {
 			s.Fatalf("claim: %+v %v", grants, err)
 		}
@@ -97,6 +97,7 @@ func (s *shelf) counts() (all []string) {
 
 func under(payload, pseudonym string, n int) []string {
 	var all []string
+	all = append(all, payload+" content_key.sealed 1")
 	for _, column := range []string{"dead_letters.headers", "dead_letters.payload", "deliveries.request", "orders.payload", "orders.personal"} {
 		all = append(all, fmt.Sprint(payload, " ", column, " ", n))
 	}
@@ -114,13 +115,13 @@ func TestRotate(t *testing.T) {
 	}
 	amounts := s.rows(`select order_key, revision, state, total::text, updated_at from orders order by order_key`)
 	rotation := store.Rotation{Store: s.store, Keys: both}
-	if pending, err := rotation.Pending(t.Context()); err != nil || pending != 3*n+1 {
+	if pending, err := rotation.Pending(t.Context()); err != nil || pending != 3*n+2 {
 		t.Errorf("%d rows to be done, %v", pending, err)
 	}
 	told := 0
 	rotation.Progress = func(done int) { told = done }
 	done, err := rotation.Run(t.Context())
-	if err != nil || done.Rows != 3*n+1 || done.Unreadable != 0 || done.Contested != 0 || told != 3*n+1 {
+	if err != nil || done.Rows != 3*n+2 || done.Unreadable != 0 || done.Contested != 0 || told != 3*n+2 {
 		t.Fatalf("%+v, told %d, %v", done, told, err)
 	}
 	s.opens(onlyNew, n)
@@ -159,8 +160,8 @@ func TestRotateCutOff(t *testing.T) {
 	}
 	s.want(`select count(*) from orders where sealed_key(payload) <> sealed_key(personal)`, "0")
 	rest, err := (&store.Rotation{Store: s.store, Keys: both}).Run(t.Context())
-	if err != nil || cut.Rows+rest.Rows != 3*n {
-		t.Errorf("%d and then %d of %d: %v", cut.Rows, rest.Rows, 3*n, err)
+	if err != nil || cut.Rows+rest.Rows != 3*n+1 {
+		t.Errorf("%d and then %d of %d: %v", cut.Rows, rest.Rows, 3*n+1, err)
 	}
 	s.opens(onlyNew, n)
 	if got := s.counts(); !slices.Equal(got, under("k2", "p2", n)) {
@@ -174,14 +175,14 @@ func TestRotateWithoutTheOldKey(t *testing.T) {
 	s.stock(3)
 	_, onlyNew, onlyOld := rotatedKeys(t)
 	done, err := (&store.Rotation{Store: s.store, Keys: onlyNew}).Run(t.Context())
-	if err != nil || done.Rows != 0 || done.Unreadable != 9 || !slices.Contains(done.Examples, "order icbu:R0001") {
+	if err != nil || done.Rows != 0 || done.Unreadable != 10 || !slices.Contains(done.Examples, "order icbu:R0001") {
 		t.Errorf("%+v %v", done, err)
 	}
 	s.opens(onlyOld, 3)
 	s.want(`update orders set payload = overlay(payload placing '\x00'::bytea from 40) where order_key = 'icbu:R0001' returning 1`, "1")
 	both, _, _ := rotatedKeys(t)
 	done, err = (&store.Rotation{Store: s.store, Keys: both}).Run(t.Context())
-	if err != nil || done.Rows != 8 || done.Unreadable != 1 {
+	if err != nil || done.Rows != 9 || done.Unreadable != 1 {
 		t.Errorf("a damaged row: %+v %v", done, err)
 	}
 }

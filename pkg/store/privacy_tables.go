@@ -53,6 +53,13 @@ var sealedTables = []sealedTable{
 		order by partner, order_key, revision`,
 		scan: scanSealedRequest, write: writeSealedRequests,
 	},
+	{
+		name:    "content_key",
+		pending: `sealed_key(sealed) <> $1 and $2 <> ''`,
+		first:   []any{false},
+		next:    `select sealed from content_key where one > $5 and %s limit least($3::bigint, $4::bigint)`,
+		scan:    scanSealedContentKey, write: writeSealedContentKey,
+	},
 }
 
 func scanSealedOrder(row pgx.CollectableRow) (sealedRow, error) {
@@ -128,6 +135,15 @@ func writeSealedRequests(rows []sealedRow) (string, []any) {
 		)
 		update deliveries d set request = m.request from mine m
 		where d.partner = m.partner and d.order_key = m.order_key and d.revision = m.revision`, values
+}
+
+func scanSealedContentKey(row pgx.CollectableRow) (sealedRow, error) {
+	r := sealedRow{label: "the content key", cursor: []any{true}, places: [][]byte{contentPlace()}, was: make([][]byte, 1)}
+	return r, row.Scan(&r.was[0])
+}
+
+func writeSealedContentKey(rows []sealedRow) (string, []any) {
+	return `update content_key set sealed = $2 where sealed = $1`, []any{rows[0].was[0], rows[0].now[0]}
 }
 
 func sealedColumn(rows []sealedRow, i int) [][]byte {

@@ -6,9 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"orderflow/pkg/privacy"
 )
 
 // Settings of the database.
@@ -29,7 +32,8 @@ func (s *Settings) Validate() error {
 
 // Store is a pool of connections. It is safe for concurrent use.
 type Store struct {
-	pool *pgxpool.Pool
+	pool    *pgxpool.Pool
+	content atomic.Pointer[privacy.ContentKey] // nil until it was read
 }
 
 const (

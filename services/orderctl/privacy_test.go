@@ -91,22 +91,22 @@ func TestPrivacyRotate(t *testing.T) {
 	if out, err = orderctl(t, "privacy", "rotate", "--check"); err != nil {
 		t.Fatal(err)
 	}
-	contains(t, out, "PAYLOAD_KEYS: keep k1: 8 values stand under it", "PSEUDONYM_KEYS: keep p1: 2 values")
+	contains(t, out, "PAYLOAD_KEYS: keep k1: 9 values stand under it", "PSEUDONYM_KEYS: keep p1: 2 values")
 	pgtest.Texts(t, url, `update orders set personal = null where order_key = 'icbu:P2'`)
 	if out, err = orderctl(t, "privacy", "rotate", "--by", "anna", "--reason", "yearly"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	contains(t, out, "0 of 4 rows", "4 rows sealed anew", "PAYLOAD_KEYS: k1 may be removed: nothing stands under it. Backups",
+	contains(t, out, "0 of 5 rows", "5 rows sealed anew", "PAYLOAD_KEYS: k1 may be removed: nothing stands under it. Backups",
 		"PSEUDONYM_KEYS: p1 may be removed, and then nobody can look up a buyer in 1 orders")
 	want(t, url, `select who, action, object, reason from audit order by id`,
-		"anna rotate keys k2, pseudonyms p2 yearly", "anna rotated keys k2, pseudonyms p2 4 rows sealed anew")
+		"anna rotate keys k2, pseudonyms p2 yearly", "anna rotated keys k2, pseudonyms p2 5 rows sealed anew")
 	want(t, url, `select buyer_pseudonym like 'p2.%' from orders order by order_key`, "true", "false")
 	t.Setenv("PAYLOAD_KEYS", "k3="+fill(3))
 	out, err = orderctl(t, "privacy", "rotate")
 	if !errors.Is(err, errRefused) {
 		t.Errorf("a key that is missing: %v", err)
 	}
-	contains(t, out, "4 rows cannot be opened", "order icbu:P1", "PAYLOAD_KEYS: it lacks k2, and nobody can read the 7 values")
+	contains(t, out, "5 rows cannot be opened", "order icbu:P1", "PAYLOAD_KEYS: it lacks k2, and nobody can read the 8 values")
 	want(t, url, `select count(*) > 0 from audit where who <> 'anna' and who <> ''`, "true")
 }
 
