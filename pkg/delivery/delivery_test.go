@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -156,6 +158,24 @@ func TestDuplicateAndSupersededMakeNoCall(t *testing.T) {
 		t.Errorf("older: %+v", d)
 	}
 	s.wantSent(1)
+}
+
+// The ledger and what is published hold digests under a key; rows of a release that had none are the same content still.
+func TestDigestsStandUnderAKey(t *testing.T) {
+	url := migrated(t)
+	s := newStand(t, url, "a")
+	first := delivered(t, s.handle(message("P1", 9, "A")))
+	if digest := pgtest.Rows(t, url, `select digest from deliveries`); !strings.HasPrefix(first.Digest, privacy.KeyedPrefix) || !slices.Equal(digest, []string{first.Digest}) {
+		t.Errorf("published %q, the ledger holds %q", first.Digest, digest)
+	}
+	pgtest.Rows(t, url, `update deliveries set digest = $1`, order.Digest([]byte("A")))
+	if d := delivered(t, newStand(t, url, "b").handle(message("P1", 10, "A"))); d.Outcome != event.Duplicate || d.Other != 9 || d.Digest != first.Digest {
+		t.Errorf("equal content: %+v", d)
+	}
+	s.wantSent(1)
+	if digests := pgtest.Rows(t, url, `select distinct digest from deliveries`); !slices.Equal(digests, []string{first.Digest}) {
+		t.Errorf("the ledger holds %q", digests)
+	}
 }
 
 func TestRefusedIsTheRecordsFaultAndMayBeReplayed(t *testing.T) {

@@ -56,6 +56,7 @@ type sealedRow struct {
 // sealedTable is a table with encrypted columns.
 type sealedTable struct {
 	name    string
+	held    string // condition of the rows with anything sealed
 	pending string // condition of the rows to be done; $1 and $2 are the ids of the writing keys
 	first   []any  // a primary key before every other
 	next    string // $3 rows, $4 bytes, then the primary key after which to look
@@ -108,7 +109,7 @@ func (r *Rotation) Run(ctx context.Context) (done Rotated, err error) {
 
 func (r *Rotation) table(ctx context.Context, t *sealedTable, done *Rotated) error {
 	for after := t.first; ; {
-		rows, err := r.read(ctx, t, after)
+		rows, err := r.read(ctx, t, t.pending, after)
 		if err != nil || len(rows) == 0 {
 			return err
 		}
@@ -117,9 +118,7 @@ func (r *Rotation) table(ctx context.Context, t *sealedTable, done *Rotated) err
 		for _, row := range rows {
 			if err := r.reseal(&row); err != nil {
 				done.Unreadable++
-				if len(done.Examples) < rotateExamples {
-					done.Examples = append(done.Examples, row.label)
-				}
+				exemplify(&done.Examples, row.label)
 				continue
 			}
 			sealed = append(sealed, row)
@@ -141,10 +140,10 @@ func (r *Rotation) table(ctx context.Context, t *sealedTable, done *Rotated) err
 	}
 }
 
-func (r *Rotation) read(ctx context.Context, t *sealedTable, after []any) (rows []sealedRow, err error) {
+func (r *Rotation) read(ctx context.Context, t *sealedTable, condition string, after []any) (rows []sealedRow, err error) {
 	args := append([]any{r.Keys.PayloadKeyID(), r.Keys.PseudonymKeyID(), rotateRows, rotateBytes}, after...)
 	err = r.Store.unhurried(ctx, func(tx pgx.Tx) error {
-		found, err := tx.Query(ctx, fmt.Sprintf(t.next, t.pending), args...)
+		found, err := tx.Query(ctx, fmt.Sprintf(t.next, condition), args...)
 		if err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 var sealedTables = []sealedTable{
 	{
 		name: "orders",
+		held: `(payload is not null or personal is not null)`,
 		pending: `(sealed_key(payload) <> $1 or sealed_key(personal) <> $1 or personal is not null and (
 			buyer_pseudonym <> '' and split_part(buyer_pseudonym, '.', 1) <> $2 or phone_pseudonym <> '' and split_part(phone_pseudonym, '.', 1) <> $2
 			or company_pseudonym <> '' and split_part(company_pseudonym, '.', 1) <> $2))`,
@@ -30,6 +31,7 @@ var sealedTables = []sealedTable{
 	},
 	{
 		name:    "dead_letters",
+		held:    `(payload is not null or headers is not null)`,
 		pending: `(sealed_key(payload) <> $1 or sealed_key(headers) <> $1) and $2 <> ''`,
 		first:   []any{int64(0)},
 		next: `with next as (
@@ -42,6 +44,7 @@ var sealedTables = []sealedTable{
 	},
 	{
 		name:    "deliveries",
+		held:    `request is not null`,
 		pending: `request is not null and sealed_key(request) <> $1 and $2 <> ''`,
 		first:   []any{"", "", int64(0)},
 		next: `with next as (
@@ -55,6 +58,7 @@ var sealedTables = []sealedTable{
 	},
 	{
 		name:    "content_key",
+		held:    `sealed is not null`,
 		pending: `sealed_key(sealed) <> $1 and $2 <> ''`,
 		first:   []any{false},
 		next:    `select sealed from content_key where one > $5 and %s limit least($3::bigint, $4::bigint)`,

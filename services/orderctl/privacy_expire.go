@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -54,6 +55,10 @@ brings nothing back.` + settingsHelp(&expireSettings{}),
 		}
 		removed, err := db.Expire(cmd.Context(), kept, who.by, who.reason, func(e store.Expired) { shown.show(0, 0, text(e)) })
 		shown.end()
+		if removed == (store.Expired{}) { // each batch stands in the audit by itself
+			entry := store.AuditEntry{Who: who.by, Action: "expire", Object: "nothing", Reason: who.reason}
+			err = errors.Join(err, db.AddAudit(context.WithoutCancel(cmd.Context()), entry))
+		}
 		fmt.Fprintf(out, "removed the payloads and personal data of %s\n", text(removed))
 		if errors.Is(err, store.ErrExpiring) {
 			return errors.New("another process, such as persist, removes them just now: nothing is left to do here")

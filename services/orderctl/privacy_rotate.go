@@ -23,7 +23,11 @@ func privacyRotateCommand() *cobra.Command {
 		Long: `rotate seals every encrypted column of PostgreSQL anew under the first key of PAYLOAD_KEYS, and makes the pseudonyms anew
 under the first key of PSEUDONYM_KEYS where the clear value is still there. It works in batches beside the running
 services; what they write meanwhile is never overwritten. Ctrl-C or a crash costs nothing: run it again, and it goes on
-where it stopped. At the end it tells what stands under which key, and which key may leave the setting.
+where it stopped. Then it opens every encrypted value and makes every pseudonym anew to see whether they are those of these
+keys, since an id alone does not tell: two services may have different keys under one id. At the end it tells what stands
+under which key, and which key may leave the setting. --check does the same without sealing anything.
+
+Run it once after an upgrade from a release that kept digests of contents without a key: it puts them under the content key.
 
 A key is rotated in four steps:
   1. put the new key second in PAYLOAD_KEYS of every service, and restart them: now all can read it
@@ -37,7 +41,7 @@ pseudonym that they have. Backups of the database need the keys of their time.` 
 		Args: cobra.NoArgs,
 	}
 	who := personFlags(cmd, false)
-	check := cmd.Flags().Bool("check", false, "only tell what stands under which key")
+	check := cmd.Flags().Bool("check", false, "only open everything, and tell what stands under which key")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := who.check(false); err != nil {
 			return err
@@ -48,7 +52,7 @@ pseudonym that they have. Backups of the database need the keys of their time.` 
 		}
 		defer db.Close()
 		if *check {
-			return printKeys(cmd.Context(), cmd.OutOrStdout(), db, keys)
+			return checkKeys(cmd.Context(), cmd.OutOrStdout(), db, keys, who)
 		}
 		return rotate(cmd.Context(), cmd.OutOrStdout(), db, keys, who)
 	}
@@ -82,17 +86,59 @@ func rotate(ctx context.Context, out io.Writer, db *store.Store, keys *privacy.K
 	if done.Contested > 0 {
 		printf(out, "%d rows were being written at every attempt: run it again\n", done.Contested)
 	}
-	if done.Unreadable > 0 {
-		fmt.Fprintf(out, "%d rows cannot be opened and were left alone: their key is not in PAYLOAD_KEYS, or they are damaged:\n  %s\n",
-			done.Unreadable, printableLines(strings.Join(done.Examples, "\n  ")))
+	sound, err := verifyKeys(ctx, out, db, keys)
+	if err == nil {
+		err = printKeys(ctx, out, db, keys)
 	}
-	if err := printKeys(ctx, out, db, keys); err != nil {
+	if err == nil && (done.Contested+done.Unreadable > 0 || !sound) {
+		err = errRefused
+	}
+	return err
+}
+
+// checkKeys is a rotation that seals nothing.
+func checkKeys(ctx context.Context, out io.Writer, db *store.Store, keys *privacy.Keys, who *person) error {
+	object := "keys " + keys.PayloadKeyID() + ", pseudonyms " + keys.PseudonymKeyID()
+	if err := db.AddAudit(ctx, store.AuditEntry{Who: who.by, Action: "check keys", Object: object, Reason: who.reason}); err != nil {
 		return err
 	}
-	if done.Contested+done.Unreadable > 0 {
-		return errRefused
+	sound, err := verifyKeys(ctx, out, db, keys)
+	if err == nil {
+		err = printKeys(ctx, out, db, keys)
 	}
-	return nil
+	if err == nil && !sound {
+		err = errRefused
+	}
+	return err
+}
+
+// verifyKeys opens everything that is encrypted, and tells whether all of it is under these keys.
+func verifyKeys(ctx context.Context, out io.Writer, db *store.Store, keys *privacy.Keys) (sound bool, err error) {
+	check := store.Rotation{Store: db, Keys: keys}
+	all, err := check.Sealed(ctx)
+	if err != nil {
+		return false, err
+	}
+	shown := progress{out: out, terminal: terminal(out), began: time.Now()}
+	check.Progress = func(done int) { shown.show(done, all, fmt.Sprintf("%d of %d rows opened", done, max(done, all))) }
+	v, err := check.Verify(ctx)
+	shown.end()
+	if err != nil {
+		return false, fmt.Errorf("cut off after %d rows were opened: %w", v.Rows, err)
+	}
+	sound = v.Unreadable+v.Strange == 0
+	if sound {
+		printf(out, "%d encrypted rows looked at: all of them open\n", v.Rows)
+		return true, nil
+	}
+	if v.Unreadable > 0 {
+		printf(out, "%d of %d rows cannot be opened: their key is not in PAYLOAD_KEYS, another key stands under its id, or they are damaged\n", v.Unreadable, v.Rows)
+	}
+	if v.Strange > 0 {
+		printf(out, "%d orders have pseudonyms that the keys of these ids do not make: another key stood under an id of PSEUDONYM_KEYS when they were written\n", v.Strange)
+	}
+	fmt.Fprintf(out, "  %s\nCompare the keys of all services and mend that first: until then remove no key.\n", printableLines(strings.Join(v.Examples, "\n  ")))
+	return false, nil
 }
 
 // printKeys tells what stands under which key, and which key may leave the settings.
@@ -120,7 +166,11 @@ func printKeys(ctx context.Context, out io.Writer, db *store.Store, keys *privac
 	}
 	verdicts(out, "PAYLOAD_KEYS", keys.PayloadKeyIDs(), payloads, nil)
 	verdicts(out, "PSEUDONYM_KEYS", keys.PseudonymKeyIDs(), pseudonyms, alone)
-	return nil
+	plain, err := db.PlainDigests(ctx)
+	if err == nil && plain > 0 {
+		printf(out, "%d digests of contents stand without a key, as an earlier release wrote them: orderctl privacy rotate puts them under one\n", plain)
+	}
+	return err
 }
 
 // verdicts says of each key of a setting whether it may go; the first one writes.

@@ -98,7 +98,8 @@ func TestPrivacyRotate(t *testing.T) {
 	}
 	contains(t, out, "0 of 5 rows", "5 rows sealed anew", "PAYLOAD_KEYS: k1 may be removed: nothing stands under it. Backups",
 		"PSEUDONYM_KEYS: p1 may be removed, and then nobody can look up a buyer in 1 orders")
-	want(t, url, `select who, action, object, reason from audit order by id`,
+	want(t, url, `select action, object from audit where who <> 'anna' order by id`, "check keys keys k1, pseudonyms p1", "check keys keys k2, pseudonyms p2")
+	want(t, url, `select who, action, object, reason from audit where who = 'anna' order by id`,
 		"anna rotate keys k2, pseudonyms p2 yearly", "anna rotated keys k2, pseudonyms p2 5 rows sealed anew")
 	want(t, url, `select buyer_pseudonym like 'p2.%' from orders order by order_key`, "true", "false")
 	t.Setenv("PAYLOAD_KEYS", "k3="+fill(3))
@@ -108,6 +109,31 @@ func TestPrivacyRotate(t *testing.T) {
 	}
 	contains(t, out, "5 rows cannot be opened", "order icbu:P1", "PAYLOAD_KEYS: it lacks k2, and nobody can read the 8 values")
 	want(t, url, `select count(*) > 0 from audit where who <> 'anna' and who <> ''`, "true")
+}
+
+// An id does not make a key: what a service wrote under another key of the same id is found, and no key is said to be gone.
+func TestPrivacyRotateOpensWhatItCounts(t *testing.T) {
+	url := privateOrders(t)
+	out, err := orderctl(t, "privacy", "rotate", "--check", "--by", "anna")
+	if err != nil {
+		t.Fatal(err)
+	}
+	contains(t, out, "5 encrypted rows looked at: all of them open")
+	if strings.Contains(out, "without a key") {
+		t.Errorf("digests without a key:\n%s", out)
+	}
+	pgtest.Texts(t, url, `update received set content_digest = repeat('0', 64) where order_key = 'icbu:P1'`)
+	pgtest.Texts(t, url, `update orders set personal = overlay(personal placing '\x00'::bytea from 40) where order_key = 'icbu:P2'`)
+	for _, args := range [][]string{{"--check"}, {}} {
+		out, err = orderctl(t, append([]string{"privacy", "rotate", "--by", "anna"}, args...)...)
+		if !errors.Is(err, errRefused) {
+			t.Errorf("%v: %v", args, err)
+		}
+		contains(t, out, "1 of 5 rows cannot be opened", "another key stands under its id", "  order icbu:P2", "until then remove no key")
+		if told := strings.Contains(out, "1 digests of contents stand without a key"); told != (len(args) > 0) {
+			t.Errorf("%v tells of digests without a key: %v", args, told)
+		}
+	}
 }
 
 func TestPrivacyExportAndErase(t *testing.T) {
@@ -198,6 +224,10 @@ func TestPrivacyExpire(t *testing.T) {
 	}
 	contains(t, out, "removed the payloads and personal data of 1 orders, 0 letters, 0 requests")
 	want(t, url, `select payload is null and personal is null, total::text, buyer_pseudonym <> '' from orders order by order_key`, "true 28600.10 true", "false 28600.10 true")
+	if _, err := orderctl(t, "privacy", "expire", "--by", "anna", "--reason", "to see"); err != nil {
+		t.Error(err)
+	}
+	want(t, url, `select who, action, object, reason from audit order by id`, "anna expire 1 orders of icbu kept 2160h0m0s", "anna expire nothing to see")
 	t.Setenv("PAYLOAD_RETENTION", "90")
 	if _, err = orderctl(t, "privacy", "expire"); err == nil || !strings.Contains(err.Error(), "PAYLOAD_RETENTION: entry 1: not a duration") {
 		t.Errorf("a bad setting: %v", err)
