@@ -4,37 +4,91 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// AddAnalyst lets a user log in who has the rights of orderflow_analyst and no others: to read the views of the schema
-// analytics. A user of that name keeps what it has and gets the new password. The database has to be migrated.
-func AddAnalyst(ctx context.Context, url, name, password string) error {
+// Analysts is the group whose rights an analyst's login has: to read the views of the schema analytics.
+const Analysts = "orderflow_analyst"
+
+// analystLimits keep a forgotten query or session from holding the server up. A login may change them for its own sessions:
+// they are against accidents.
+const analystLimits = "connection limit 5"
+
+var analystSettings = [][2]string{
+	{"statement_timeout", "15min"}, {"idle_in_transaction_session_timeout", "5min"}, {"default_transaction_read_only", "on"},
+}
+
+// ErrExcess says that analysts could do more than read, and that the database's user may not change that.
+var ErrExcess = errors.New("an analyst could do more than read")
+
+// anAnalyst tells of a user's name whether there is one, and whether it is an analyst of ours and nothing besides: no group,
+// no owner of anything, nobody with rights of other roles, not ourselves.
+const anAnalyst = `select count(*) > 0, coalesce(bool_and(
+		rolcanlogin and not (rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls) and rolname not in (current_user, session_user)
+		and exists (select from pg_auth_members m where m.member = r.oid and m.roleid = to_regrole($2))
+		and not exists (select from pg_roles o where o.rolname not in (r.rolname, $2) and pg_has_role(r.oid, o.oid, 'member'))
+		and not exists (select from pg_shdepend d where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid and d.deptype = 'o')
+	), false) from pg_roles r where rolname = $1`
+
+// AddAnalyst lets a user log in who has the rights of Analysts and no others, with limits against accidents. An analyst of
+// that name gets the new password and the limits. The database has to be migrated. Before, it takes from everybody but the
+// program's own users of this database what an analyst must not have; where it may not, and anyway is not set, nothing is
+// changed and the error is ErrExcess. Rights tells what was found.
+func AddAnalyst(ctx context.Context, url, name, password string, anyway bool) (rights AnalystRights, err error) {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
-		return fmt.Errorf("add analyst: %w", err)
+		return rights, fmt.Errorf("add analyst: %w", err)
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	var isAnalyst, exists bool
-	err = conn.QueryRow(ctx, `select coalesce(bool_or(pg_has_role(oid, 'orderflow_analyst', 'member') and not rolsuper), false), count(*) > 0 from pg_roles where rolname = $1`, name).
-		Scan(&isAnalyst, &exists)
+	err = conn.QueryRow(ctx, anAnalyst, name, Analysts).Scan(&exists, &isAnalyst)
 	switch {
 	case err != nil:
-		return fmt.Errorf("add analyst: %w", err)
+		return rights, fmt.Errorf("add analyst: %s", Describe(err))
+	case name == Analysts:
+		return rights, errors.New("add analyst: this is the group of all analysts, which nobody logs in as: take another name")
 	case exists && !isAnalyst:
-		return errors.New("add analyst: there is a user of that name who is no analyst: take another name")
+		return rights, errors.New("add analyst: there is a user of that name who is no analyst, or more than that: take another name")
 	}
-	// Neither a name nor a password can be a parameter of these statements; format quotes them.
-	statement := `select format('create role %I login password %L in role orderflow_analyst', $1::text, $2::text)`
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if rights, err = restrictAnalysts(ctx, tx); err != nil {
+			return err
+		}
+		if len(rights.Excess) > 0 && !anyway {
+			return ErrExcess
+		}
+		return writeAnalyst(ctx, tx, name, password, exists)
+	})
+	switch {
+	case errors.Is(err, ErrExcess):
+		return rights, err
+	case sqlState(err) == "42501":
+		return rights, fmt.Errorf("add analyst: user %[1]s may not make one: let a superuser run\n  alter role %[2]s createrole; grant %[3]s to %[2]s with admin option;\nand try again",
+			conn.Config().User, pgx.Identifier{conn.Config().User}.Sanitize(), Analysts)
+	case err != nil: // the server's own text quotes the statement, and with it the password
+		return rights, fmt.Errorf("add analyst: %s", Describe(err))
+	}
+	return rights, nil
+}
+
+// writeAnalyst makes or changes the login. Neither a name nor a password can be a parameter of these statements: format
+// quotes them.
+func writeAnalyst(ctx context.Context, tx pgx.Tx, name, password string, exists bool) error {
+	formats := []string{`create role %1$I login password %2$L in role ` + Analysts}
 	if exists {
-		statement = `select format('alter role %I login password %L', $1::text, $2::text)`
+		formats = []string{`alter role %1$I password %2$L`}
 	}
-	if err = conn.QueryRow(ctx, statement, name, password).Scan(&statement); err == nil {
-		_, err = conn.Exec(ctx, statement)
+	formats = append(formats, `alter role %1$I `+analystLimits)
+	for _, s := range analystSettings {
+		formats = append(formats, fmt.Sprintf(`alter role %%1$I set %s = '%s'`, s[0], s[1]))
 	}
-	if err != nil { // the server's own text quotes the statement, and with it the password
-		return fmt.Errorf("add analyst: %s", Describe(err))
+	var statements string
+	err := tx.QueryRow(ctx, `select format($1, $2::text, $3::text)`, strings.Join(formats, ";\n"), name, password).Scan(&statements)
+	if err != nil {
+		return err
 	}
-	return nil
+	_, err = tx.Conn().PgConn().Exec(ctx, statements).ReadAll()
+	return err
 }

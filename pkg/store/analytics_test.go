@@ -108,8 +108,9 @@ func TestAddAnalyst(t *testing.T) {
 	_, database := open(t)
 	name := strings.TrimPrefix(mustParse(t, database).Path, "/") + `"; drop table orders; --`
 	for range 2 {
-		if err := store.AddAnalyst(t.Context(), database, name, `it's a "secret"`); err != nil {
-			t.Fatal(err)
+		rights, err := store.AddAnalyst(t.Context(), database, name, `it's a "secret"`, false)
+		if err != nil || len(rights.Excess) > 0 || rights.SQL != "" || !slices.Contains(rights.Keepers, "orderflow") {
+			t.Fatalf("%+v %v", rights, err)
 		}
 	}
 	t.Cleanup(func() { pgtest.Texts(t, database, "drop role "+pgx.Identifier{name}.Sanitize()) })
@@ -121,17 +122,23 @@ func TestAddAnalyst(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "select * from analytics.orders"); err != nil {
 		t.Error(err)
 	}
+	if _, err := conn.Exec(t.Context(), "create table analytics.mine ()"); err == nil || !strings.Contains(err.Error(), "read-only transaction") {
+		t.Errorf("an analyst's sessions begin as read-only ones: %v", err)
+	}
+	if _, err := conn.Exec(t.Context(), "set default_transaction_read_only = off"); err != nil { // its own sessions are its own
+		t.Fatal(err)
+	}
 	for _, statement := range []string{"select * from orders", "set role orderflow", "create table analytics.mine ()"} {
 		if _, err := conn.Exec(t.Context(), statement); !refusedByServer(err) {
 			t.Errorf("%s: %v", statement, err)
 		}
 	}
-	for _, taken := range []string{"orderflow", "pg_monitor"} {
-		if err := store.AddAnalyst(t.Context(), database, taken, "secret"); err == nil || !strings.Contains(err.Error(), "take another name") {
+	for _, taken := range []string{"orderflow", "pg_monitor", store.Analysts} {
+		if _, err := store.AddAnalyst(t.Context(), database, taken, "secret", true); err == nil || !strings.Contains(err.Error(), "take another name") {
 			t.Errorf("%s: %v", taken, err)
 		}
 	}
-	if err := store.AddAnalyst(t.Context(), pgtest.New(t), "pg_reserved", "hidden-secret"); err == nil || strings.Contains(err.Error(), "hidden") {
+	if _, err := store.AddAnalyst(t.Context(), database, "pg_reserved", "hidden-secret", true); err == nil || strings.Contains(err.Error(), "hidden") {
 		t.Errorf("a name that PostgreSQL reserves: %v", err)
 	}
 }
