@@ -152,13 +152,20 @@ func TestPseudonym(t *testing.T) {
 	if k.Pseudonym(Phone, "13812345679") == phone {
 		t.Error("another phone has the same pseudonym")
 	}
-	if k.Pseudonym(Buyer, "13812345678") == phone {
+	if k.Pseudonym(BuyerAt("jd"), "13812345678") == phone {
 		t.Error("another kind has the same pseudonym")
+	}
+	platforms := map[string]bool{k.Pseudonym(FormerBuyer, "17"): true}
+	for _, channel := range []string{"alibaba", "fenbeitong", "taobao", "jd", "pinduoduo", ""} {
+		platforms[k.Pseudonym(BuyerAt(channel), "17")] = true
+	}
+	if len(platforms) != 7 {
+		t.Errorf("buyer 17 of six platforms has %d pseudonyms", len(platforms)-1)
 	}
 	if k.Pseudonym(Company, "ＡＣＭＥ Ltd ") != k.Pseudonym(Company, "acme ltd") {
 		t.Error("width and case matter")
 	}
-	if k.Pseudonym(Buyer, " ") != "" || k.Pseudonym(Phone, "") != "" {
+	if k.Pseudonym(BuyerAt("jd"), " ") != "" || k.Pseudonym(Phone, "") != "" {
 		t.Error("nothing has a pseudonym")
 	}
 	if k.Pseudonym(Phone, "***") == "" {
@@ -187,7 +194,7 @@ func TestLawPseudonymsAreThoseOfKeys(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		values := rapid.SliceOfN(rapid.String(), 1, 8).Draw(t, "values")
-		kind := rapid.SampledFrom([]Kind{Buyer, Phone, Company, Content}).Draw(t, "kind")
+		kind := rapid.SampledFrom([]Kind{BuyerAt("jd"), Phone, Company, Content}).Draw(t, "kind")
 		var all sync.WaitGroup
 		for _, value := range values {
 			all.Go(func() {
@@ -272,7 +279,7 @@ func TestRetention(t *testing.T) {
 func TestKeyIDs(t *testing.T) {
 	k := keys(t, "k2="+key(2)+",k1="+key(1))
 	sealed := k.Encrypt([]byte("x"), nil)
-	if SealedUnder(sealed) != "k2" || k.PayloadKeyID() != "k2" || k.PseudonymKeyID() != "p1" || PseudonymUnder(k.Pseudonym(Buyer, "b")) != "p1" {
+	if SealedUnder(sealed) != "k2" || k.PayloadKeyID() != "k2" || k.PseudonymKeyID() != "p1" || PseudonymUnder(k.Pseudonym(BuyerAt("jd"), "b")) != "p1" {
 		t.Error("the ids of the writing keys")
 	}
 	for _, odd := range [][]byte{nil, {}, {format}, {format, 5, 'a'}, {2, 1, 'a'}} {

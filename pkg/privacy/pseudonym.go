@@ -17,11 +17,19 @@ type Kind string
 
 // The kinds of pseudonyms.
 const (
-	Buyer   Kind = "buyer" // account or user id
+	buyer   Kind = "buyer" // account or user id, see BuyerAt
 	Phone   Kind = "phone"
 	Company Kind = "company"
 	Content Kind = "content" // digest of a document that holds personal data: a plain one could be guessed back into them
 )
+
+// BuyerAt is the kind of a buyer's id at the platform that gave it out, an order's channel: the same id at another platform
+// is somebody else. A phone or a company is the same everywhere.
+func BuyerAt(channel string) Kind { return buyer + Kind(" at "+channel) }
+
+// FormerBuyer is the kind of all buyers' ids in releases that did not tell platforms apart: their pseudonyms stay until the
+// next rotation.
+const FormerBuyer = buyer
 
 const pseudonymSize = 18 // bytes kept of the HMAC: 144 bits, a whole number of base64 groups
 

@@ -89,7 +89,7 @@ func New(o *order.Order, meta event.Meta, pseudonyms Pseudonyms, at time.Time) R
 		Discount:         o.Discount,
 		ListPrice:        o.ListPrice,
 		Lines:            make([]Line, len(o.Lines)),
-		BuyerPseudonym:   pseudonyms.Pseudonym(privacy.Buyer, o.Personal.Account),
+		BuyerPseudonym:   pseudonyms.Pseudonym(privacy.BuyerAt(o.Channel), o.Personal.Account),
 		PhonePseudonym:   pseudonyms.Pseudonym(privacy.Phone, o.Personal.Phone),
 		CompanyPseudonym: pseudonyms.Pseudonym(privacy.Company, o.Personal.Company),
 		Province:         place(provinces, o.Personal.Province),

@@ -51,6 +51,7 @@ type sealedRow struct {
 
 	version    int64     // of orders
 	pseudonyms [3]string // of orders: buyer, phone, company
+	channel    string    // of orders
 }
 
 // sealedTable is a table with encrypted columns.
@@ -178,7 +179,7 @@ func (r *Rotation) reseal(row *sealedRow) error {
 	if err := json.Unmarshal(plain, &p); err != nil {
 		return errors.New("personal data: not what was written")
 	}
-	row.pseudonyms = pseudonymsOf(r.Keys, p)
+	row.pseudonyms = pseudonymsOf(r.Keys, row.channel, p)
 	return nil
 }
 

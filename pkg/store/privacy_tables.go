@@ -25,7 +25,7 @@ var sealedTables = []sealedTable{
 			from orders where order_key > $5 and %s order by order_key limit $3
 		), sized as (select *, sum(size) over (order by order_key) - size as before from next)
 		select o.order_key, o.version, coalesce(o.document_revision, 0), o.personal, o.payload,
-			o.buyer_pseudonym, o.phone_pseudonym, o.company_pseudonym
+			o.buyer_pseudonym, o.phone_pseudonym, o.company_pseudonym, o.channel
 		from sized s join orders o using (order_key) where s.before < $4 order by order_key`,
 		scan: scanSealedOrder, write: writeSealedOrders,
 	},
@@ -70,7 +70,7 @@ func scanSealedOrder(row pgx.CollectableRow) (sealedRow, error) {
 	var key order.Key
 	var revision order.Revision
 	r := sealedRow{was: make([][]byte, 2)}
-	err := row.Scan(&key, &r.version, &revision, &r.was[0], &r.was[1], &r.pseudonyms[0], &r.pseudonyms[1], &r.pseudonyms[2])
+	err := row.Scan(&key, &r.version, &revision, &r.was[0], &r.was[1], &r.pseudonyms[0], &r.pseudonyms[1], &r.pseudonyms[2], &r.channel)
 	r.label, r.cursor = "order "+string(key), []any{string(key)}
 	r.places = [][]byte{orderPlace("personal", key, revision), orderPlace("payload", key, revision)}
 	return r, err
@@ -164,6 +164,6 @@ func RequestPlace(key order.Key, revision order.Revision) []byte {
 }
 
 // pseudonymsOf are the pseudonyms that orders keeps: of the buyer, the phone and the company.
-func pseudonymsOf(keys *privacy.Keys, p order.Personal) [3]string {
-	return [3]string{keys.Pseudonym(privacy.Buyer, p.Account), keys.Pseudonym(privacy.Phone, p.Phone), keys.Pseudonym(privacy.Company, p.Company)}
+func pseudonymsOf(keys *privacy.Keys, channel string, p order.Personal) [3]string {
+	return [3]string{keys.Pseudonym(privacy.BuyerAt(channel), p.Account), keys.Pseudonym(privacy.Phone, p.Phone), keys.Pseudonym(privacy.Company, p.Company)}
 }

@@ -70,7 +70,7 @@ func (r *Rotation) verify(row *sealedRow, v *Verified) {
 			exemplify(&v.Examples, row.label)
 			return
 		}
-		if i == 0 && row.version != 0 && plain != nil && !r.ours(plain, row.pseudonyms) {
+		if i == 0 && row.version != 0 && plain != nil && !r.ours(plain, row) {
 			v.Strange++
 			exemplify(&v.Examples, row.label+" (pseudonyms)")
 		}
@@ -79,16 +79,18 @@ func (r *Rotation) verify(row *sealedRow, v *Verified) {
 
 // ours tells whether the stored pseudonyms are those of the clear values, under any of our keys. One under a key that we do
 // not have is not judged: KeyCounts tells of it.
-func (r *Rotation) ours(personal []byte, stored [3]string) bool {
+func (r *Rotation) ours(personal []byte, row *sealedRow) bool {
 	var p order.Personal
 	if json.Unmarshal(personal, &p) != nil {
 		return false
 	}
+	buyers := append(r.Keys.Pseudonyms(privacy.BuyerAt(row.channel), p.Account), r.Keys.Pseudonyms(privacy.FormerBuyer, p.Account)...)
 	for i, all := range [3][]string{
-		r.Keys.Pseudonyms(privacy.Buyer, p.Account), r.Keys.Pseudonyms(privacy.Phone, p.Phone), r.Keys.Pseudonyms(privacy.Company, p.Company),
+		buyers, r.Keys.Pseudonyms(privacy.Phone, p.Phone), r.Keys.Pseudonyms(privacy.Company, p.Company),
 	} {
-		known := slices.Contains(r.Keys.PseudonymKeyIDs(), privacy.PseudonymUnder(stored[i]))
-		if stored[i] != "" && known && !slices.Contains(all, stored[i]) {
+		stored := row.pseudonyms[i]
+		known := slices.Contains(r.Keys.PseudonymKeyIDs(), privacy.PseudonymUnder(stored))
+		if stored != "" && known && !slices.Contains(all, stored) {
 			return false
 		}
 	}

@@ -151,7 +151,7 @@ func documentColumns(keys *privacy.Keys, rows []documentRow) []any {
 		column(rows, func(r documentRow) string { return r.contentDigest }),
 		column(rows, func(r documentRow) *int64 { return null(int64(r.contentRevision)) }),
 		column(rows, func(r documentRow) *int64 { return null(int64(r.documentRevision)) }),
-		column(rows, func(r documentRow) string { return keys.Pseudonym(privacy.Buyer, r.Personal.Account) }),
+		column(rows, func(r documentRow) string { return keys.Pseudonym(privacy.BuyerAt(r.Channel), r.Personal.Account) }),
 		column(rows, func(r documentRow) string { return keys.Pseudonym(privacy.Phone, r.Personal.Phone) }),
 		column(rows, func(r documentRow) string { return keys.Pseudonym(privacy.Company, r.Personal.Company) }),
 		column(rows, func(r documentRow) []byte { return r.personal }),
