@@ -22,7 +22,7 @@ type Delivery struct {
 	Partner  string         `json:"partner"` // okki, ezr
 	OrderKey order.Key      `json:"order_key"`
 	Revision order.Revision `json:"revision"`
-	Digest   string         `json:"content_digest"`
+	Digest   string         `json:"content_digest"` // under a key, privacy.ContentKey
 	Outcome  Outcome        `json:"outcome"`
 	Other    order.Revision `json:"other_revision,omitzero"` // the revision that superseded this one, or that it duplicates
 	Total    string         `json:"total,omitzero"`          // exact text; empty where the order has no total

@@ -142,6 +142,9 @@ func TestAddAnalystChangesNobodyElse(t *testing.T) {
 			}
 		}
 	}
+	if _, err := store.AddAnalyst(t.Context(), admin, store.Analysts, "secret", true); err == nil || !strings.Contains(err.Error(), "the group of all analysts") {
+		t.Errorf("the group: %v", err)
+	}
 	if after := pgtest.Rows(t, admin, `select * from pg_authid order by oid`); !slices.Equal(before, after) {
 		t.Errorf("roles changed:\n%s\n%s", before, after)
 	}

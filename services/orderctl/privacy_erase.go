@@ -22,7 +22,7 @@ func privacyEraseCommand() *cobra.Command {
 		Use:   "erase ORDER --by NAME --reason TEXT",
 		Short: "remove an order's personal data by a person's request (PIPL Art. 47)",
 		Long: `erase removes for good what PostgreSQL holds of an order that points at a person: the payload, the personal columns, the
-pseudonyms, the records and headers of its letters, and what the ledger kept of a call in doubt. Amounts, lines, order
+pseudonyms, the records and headers of its letters, what the ledger kept of a call in doubt, and digests without a key. Amounts, lines, order
 numbers, states and the timeline stay. Letters that want attention are discarded in the same name: without their record
 there is nothing left to send. ORDER is the key, or a number that only one order has. There is no way back.
 
