@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"orderflow/pkg/order"
+	"orderflow/pkg/privacy"
 )
 
 // ErrTooLittle says that what is left in Kafka does not reach the newest revision that PostgreSQL knows to have passed
@@ -33,14 +34,19 @@ const (
 // that topic's order. What was erased by a person's request stays erased. Nothing is changed, and the error is ErrTooLittle, when the facts
 // do not reach the newest revision.
 func (w *Writer) Restore(ctx context.Context, key order.Key, facts []Fact, by, reason string) (revision order.Revision, err error) {
+	content, err := w.store.ContentKey(ctx, w.keys)
+	if err != nil {
+		return 0, fmt.Errorf("restore order: %w", err)
+	}
 	inOrder := make([]*Fact, len(facts))
 	for i := range facts {
 		inOrder[i] = &facts[i]
 	}
+	inOrder = keyedFacts(content, inOrder)
 	slices.SortStableFunc(inOrder, func(a, b *Fact) int { return cmp.Compare(restoreRank(a), restoreRank(b)) })
 	for range maxRedo {
 		err = pgx.BeginFunc(ctx, w.store.pool, func(tx pgx.Tx) error {
-			revision, err = w.restoreIn(ctx, tx, key, inOrder)
+			revision, err = w.restoreIn(ctx, tx, content, key, inOrder)
 			if err != nil {
 				return err
 			}
@@ -68,7 +74,7 @@ func restoreRank(f *Fact) int {
 	}
 }
 
-func (w *Writer) restoreIn(ctx context.Context, tx pgx.Tx, key order.Key, facts []*Fact) (revision order.Revision, err error) {
+func (w *Writer) restoreIn(ctx context.Context, tx pgx.Tx, content *privacy.ContentKey, key order.Key, facts []*Fact) (revision order.Revision, err error) {
 	numbers := []string{}
 	var deliveredRevision *int64
 	var deliveredTotal *string
@@ -89,7 +95,7 @@ func (w *Writer) restoreIn(ctx context.Context, tx pgx.Tx, key order.Key, facts 
 			return 0, err
 		}
 	}
-	if err := w.applyIn(ctx, tx, facts); err != nil {
+	if err := w.applyIn(ctx, tx, content, facts); err != nil {
 		return 0, err
 	}
 	var validated bool
@@ -100,6 +106,6 @@ func (w *Writer) restoreIn(ctx context.Context, tx pgx.Tx, key order.Key, facts 
 	case err != nil:
 		return 0, err
 	}
-	_, err = tx.Exec(ctx, restoreKept, key, numbers, deliveredRevision, deliveredTotal, deliveredDigest, maxNumbers)
+	_, err = tx.Exec(ctx, restoreKept, key, numbers, deliveredRevision, deliveredTotal, content.Keyed(deliveredDigest), maxNumbers)
 	return revision, err
 }
