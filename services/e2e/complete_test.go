@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -46,7 +47,7 @@ func completeHoursAreExported(t *testing.T, s *stack) {
 		eventually(t, patience, what, func() error {
 			said, err := export(from, to)
 			if !good(said, err) {
-				return fmt.Errorf("%v: %s", err, said)
+				return errors.New(fmt.Sprint(err, ": ", said))
 			}
 			return nil
 		})
