@@ -11,6 +11,7 @@ import (
 	"orderflow/pkg/event"
 	"orderflow/pkg/privacy"
 	"orderflow/pkg/registry"
+	"orderflow/pkg/source"
 	"orderflow/schemas"
 )
 
@@ -80,6 +81,9 @@ func (d *Decoder) Decode(ctx context.Context, value []byte) (Record, error) {
 	var wire wireRecord
 	if err := d.decoder.Decode(ctx, value, &wire); err != nil {
 		return Record{}, fmt.Errorf("decode record of %s: %w", Topic, err)
+	}
+	if len(wire.Lines) > source.MaxLines { // before they take ten times their bytes
+		return Record{}, fmt.Errorf("decode record of %s: %w: more lines than an order may have", Topic, registry.ErrUnreadable)
 	}
 	r, err := fromWire(&wire)
 	if err != nil {

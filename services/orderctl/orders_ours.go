@@ -15,7 +15,6 @@ import (
 	"orderflow/pkg/order"
 	"orderflow/pkg/published"
 	"orderflow/pkg/registry"
-	"orderflow/pkg/source"
 )
 
 // metaOf reads a record's headers. Its error says that validate did not write the record.
@@ -48,8 +47,6 @@ func decodeOurs(ctx context.Context, decoder *published.Decoder, r *kgo.Record, 
 	case decoded.OrderKey != meta.OrderKey || decoded.Revision != meta.Revision || decoded.Source != meta.OrderKey.Source() ||
 		decoded.ReceivedAt.UnixMicro() != meta.ReceivedAt.UnixMicro():
 		return decoded, fmt.Errorf("%w: its value is not of the order, revision and time that its headers tell", registry.ErrUnreadable)
-	case len(decoded.Lines) > source.MaxLines:
-		return decoded, fmt.Errorf("%w: more lines than an order may have", registry.ErrUnreadable)
 	}
 	return decoded, nil
 }
