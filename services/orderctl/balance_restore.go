@@ -75,7 +75,7 @@ func restore(cmd *cobra.Command, cfg restoreSettings, key order.Key, who *person
 		return err
 	}
 	if len(facts) == 0 {
-		return errors.New("Kafka has no record of this order (any more): nothing was changed\n" +
+		return errors.New("no record of this order is left in Kafka: nothing was changed\n" +
 			"  next: see that KEY is whole; a row that no record brought is to be removed by whoever wrote it; an approver accepts what is left: orderctl balance accept PLACE")
 	}
 	revision, err := store.NewWriter(db, keys).Restore(ctx, key, facts, who.by, who.reason)
@@ -93,7 +93,7 @@ func restore(cmd *cobra.Command, cfg restoreSettings, key order.Key, who *person
 
 // factsOf gives all that Kafka has of an order.
 func factsOf(ctx context.Context, cfg bus.Settings, key order.Key) ([]store.Fact, error) {
-	client, err := bus.NewClient(cfg, zap.NewNop(), nil, kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	client, err := bus.NewClient(cfg, zap.NewNop(), nil, kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
 		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchBytes), kgo.BrokerMaxReadBytes(8*fetchBytes))
 	if err != nil {
 		return nil, err

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"orderflow/pkg/bus"
 	"orderflow/pkg/bustest"
 	"orderflow/pkg/event"
@@ -37,6 +39,20 @@ func TestBalanceRestore(t *testing.T) {
 	}
 	writer := store.NewWriter(db, keys)
 	at := time.Now().Add(-time.Hour)
+	client := broker.Client(kgo.TransactionalID("validate"))
+	inTransaction := func(m event.Message) {
+		t.Helper()
+		err := client.BeginTransaction()
+		if err == nil {
+			err = bus.Produce(t.Context(), client, m)
+		}
+		if err == nil {
+			err = client.EndTransaction(t.Context(), kgo.TryCommit)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	for n, number := range []string{"P1", "P2", "P1"} {
 		key := order.NewKey(order.ICBU, nil, number)
 		pushed := bus.ToRecord(event.New(event.Received(order.ICBU), "ingest", event.Meta{OrderKey: key, PushID: "push"}, at, "application/json", []byte("{}")))
@@ -55,7 +71,7 @@ func TestBalanceRestore(t *testing.T) {
 			event.New(event.Validated(order.ICBU), "validate", meta, at, "application/json", []byte(fmt.Sprintf(`{"amount":"%d.50","ali_order_no":"%s"}`, n, number))),
 			event.New(event.Deliveries, "okkisync", meta, at, "application/json", value),
 		} {
-			broker.Produce(m)
+			inTransaction(m)
 			m.Timestamp = at
 			f, err := fact.Read(m)
 			if err == nil {
@@ -90,7 +106,7 @@ func TestBalanceRestore(t *testing.T) {
 		t.Errorf("the audit: %q", got)
 	}
 	pgtest.Rows(t, url, `update received set revision = revision + 100, "offset" = "offset" + 100 where order_key = 'icbu:P2' returning 1`)
-	for key, why := range map[string]string{"icbu:P2": "no longer has the newest revision", "icbu:P3": "no record of this order", "P1": "KEY: give the order's key", "x:1": "KEY: give the order's key"} {
+	for key, why := range map[string]string{"icbu:P2": "no longer has the newest revision", "icbu:P3": "no record of this order is left", "P1": "KEY: give the order's key", "x:1": "KEY: give the order's key"} {
 		if _, err := restore(key); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%s: %v", key, err)
 		}
