@@ -57,7 +57,7 @@ type station struct {
 	Service string
 	Workers int       // members of its consumer group
 	Lag     int64     // offsets between what it has finished and what there is; some may be no records
-	Rate    speed     // of what it finished; a transaction's mark counts as a record
+	Rate    speed     // of what it finished; a transaction's mark counts as a record, where the service does not tell itself
 	Oldest  time.Time // when the oldest unfinished record was written; zero: none, or not known
 }
 

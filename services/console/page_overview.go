@@ -92,6 +92,9 @@ func (c *console) overviewPage(r *http.Request, _ user) (screen, error) {
 			if seen != nil {
 				s.station = seen.Stations[name]
 			}
+			if counted := c.pages.scraper.rate(name); counted.Known {
+				s.Rate = counted
+			}
 			stops = append(stops, s)
 		}
 		v.Stages = append(v.Stages, stops)

@@ -63,6 +63,8 @@ type instance struct {
 	Health  health
 	Since   time.Time // in this health, as long as this console has looked
 	report
+
+	looks samples // of Handled
 }
 
 // report is what a process tells at its ops address. What it did not tell is unknown.
@@ -72,6 +74,7 @@ type report struct {
 	BreakerSince time.Time
 	Held         []string // sources that its dead-letter guard holds
 	Guarded      bool     // whether it told about its guard at all
+	Handled      *int64   // records that it has finished since it began
 }
 
 // reason is a condition of readiness that is not met.
@@ -157,4 +160,28 @@ func (s *scraper) note(i int, now health, told report) {
 		known.Health, known.Since = now, at
 	}
 	known.report = told
+	if told.Handled == nil {
+		known.looks = nil
+		return
+	}
+	known.looks.add(sample{at, map[string]int64{known.Service: *told.Handled}})
+}
+
+// rate is how many records a service finishes by its own count, in which a transaction's mark is no record; not known unless all
+// of its processes tell.
+func (s *scraper) rate(service string) speed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sum := speed{}
+	for _, i := range s.instances {
+		if i.Service != service {
+			continue
+		}
+		one := i.looks.rate(service)
+		if !one.Known {
+			return speed{}
+		}
+		sum.Known, sum.Second = true, sum.Second+one.Second
+	}
+	return sum
 }

@@ -23,10 +23,12 @@ const (
 	maxReason    = 1024
 )
 
-// The gauges of pkg/worker that are shown.
+// What is read of the metrics of pkg/worker.
 const (
-	gaugeBreaker = "orderflow_worker_breaker_open"
-	gaugeHeld    = "orderflow_dead_letter_guard_held"
+	counterRecords = "orderflow_worker_records_total"
+	notFinal       = "retry" // the outcome of a record that will have another one
+	gaugeBreaker   = "orderflow_worker_breaker_open"
+	gaugeHeld      = "orderflow_dead_letter_guard_held"
 )
 
 // ask asks one process for its readiness, and where it answers for its metrics. Metrics that cannot be read leave their
@@ -95,7 +97,7 @@ func cut(text string) string {
 	return text
 }
 
-// readGauges takes the states of the service's breaker and guard out of its metrics.
+// readGauges takes the states of the service's breaker and guard, and how many records it has handled, out of its metrics.
 func readGauges(told *report, body []byte, service string) {
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(string(body)))
@@ -106,6 +108,12 @@ func readGauges(told *report, body []byte, service string) {
 		if labelOf(m, "service") == service {
 			open := m.GetGauge().GetValue() > 0
 			told.Breaker = &open
+			told.Handled = new(int64) // a counter shows itself with its first record
+		}
+	}
+	for _, m := range families[counterRecords].GetMetric() {
+		if told.Handled != nil && labelOf(m, "service") == service && labelOf(m, "outcome") != notFinal {
+			*told.Handled += int64(m.GetCounter().GetValue())
 		}
 	}
 	for _, m := range families[gaugeHeld].GetMetric() {

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -175,4 +176,50 @@ func TestWorkerOpsSetting(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
+}
+
+// What a service finishes is known from its own count: a retry is no end, a transaction's mark no record.
+func TestRateOfAService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScraper([]target{{"persist", "http://a:1"}, {"persist", "http://b:1"}, {"validate", "http://c:1"}})
+		tell := func(i int, retries, done int64) {
+			var told report
+			readGauges(&told, fmt.Appendf(nil, `# TYPE orderflow_worker_records_total counter
+orderflow_worker_breaker_open{service="persist"} 0
+orderflow_worker_records_total{outcome="done",service="persist",topic="x"} %d
+orderflow_worker_records_total{outcome="dead_letter",service="persist",topic="y"} 1
+orderflow_worker_records_total{outcome="retry",service="persist",topic="x"} %d
+orderflow_worker_records_total{outcome="done",service="another",topic="x"} 1000000
+`, done, retries), "persist")
+			s.note(i, healthReady, told)
+		}
+		for second := range int64(10) {
+			tell(0, 100*second, 10*second)
+			if second > 5 {
+				tell(1, 0, 1000+5*second)
+			}
+			if got := s.rate("persist"); got.Known && second < 7 {
+				t.Errorf("known while one has not told twice: %+v", got)
+			}
+			<-time.After(time.Second)
+		}
+		if got := s.rate("persist"); !got.Known || got.Second != 15 {
+			t.Errorf("rate %+v, want 15 a second", got)
+		}
+		tell(1, 0, 3) // began anew
+		if got := s.rate("persist"); got.Known {
+			t.Errorf("after a restart: %+v", got)
+		}
+		s.note(0, healthSilent, report{})
+		for _, service := range []string{"persist", "validate", "okkisync"} {
+			if got := s.rate(service); got.Known {
+				t.Errorf("%s, of which nobody tells: %+v", service, got)
+			}
+		}
+		var fresh report
+		readGauges(&fresh, []byte("orderflow_worker_breaker_open{service=\"validate\"} 0\n"), "validate")
+		if fresh.Handled == nil || *fresh.Handled != 0 {
+			t.Errorf("one without a record yet: %v", fresh.Handled)
+		}
+	})
 }
