@@ -27,7 +27,7 @@ func TestLedgerReadsTheSameHoweverLongItIs(t *testing.T) {
 	for round := range rounds {
 		intents, settlements := make([]store.Intent, size), make([]store.Settlement, size)
 		for i := range intents {
-			intents[i] = store.Intent{OrderKey: order.Key(fmt.Sprintf("icbu:%d-%d", round, i)), Revision: 1, Digest: "A"}
+			intents[i] = store.Intent{OrderKey: order.Key(fmt.Sprintf("icbu:%d-%d", round, i)), Revision: 1, Digest: "hmac.A", Plain: "A"}
 		}
 		grants, err := ledger.Claim(t.Context(), intents)
 		if err != nil {
