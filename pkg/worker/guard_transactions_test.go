@@ -124,11 +124,16 @@ func TestHoldOutlivesTheSession(t *testing.T) {
 
 // Records that pass as a whole may hold a cluster of bad ones; they do not begin the hold again.
 func TestAPassedClusterDoesNotBeginTheHoldAgain(t *testing.T) {
-	cluster := func(in event.Message) bool { return in.Offset >= 10 && in.Offset < 80 }
-	inBatches(t, nil, nil, func(b *batches) {
-		b.bad = cluster
-		b.mended.Store(true)
-		b.send(messages(received, 1, 900)...) // one partition, one batch
+	rules := func(w *Transactions) {
+		w.Transform = func(in event.Message) ([]event.Message, error) {
+			if in.Offset >= 10 && in.Offset < 80 {
+				return nil, &PermanentError{Code: "bad_type", Err: errors.New("no")}
+			}
+			return copied(in)
+		}
+	}
+	// One partition, and one batch: all of it is there before the loop looks.
+	inBatches(t, rules, messages(received, 1, 900), func(b *batches) {
 		b.sleep(5 * time.Second)
 		checkHeld(t, b.loop.Process, "icbu")
 		b.check(0, 0, 0)
