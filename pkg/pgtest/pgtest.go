@@ -37,11 +37,30 @@ func startShared() (*sharedServer, error) {
 		return nil, err
 	}
 	s, err := start(dir)
+	if err == nil {
+		err = keepStatistics(s)
+	}
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	lifeline, err := removeAtEnd(dir, s.PID())
 	return &sharedServer{s, lifeline}, err
+}
+
+// keepStatistics has no table analysed behind a test's back: its plans would be others in a test that takes longer.
+func keepStatistics(s *pgserver.Server) error {
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, s.URL("postgres"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	for _, sql := range []string{"alter system set autovacuum = off", "select pg_reload_conf()"} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("%s: %w", sql, err)
+		}
+	}
+	return nil
 }
 
 // New returns the DATABASE_URL of a fresh, empty database on the test process's own server. The database goes with the
