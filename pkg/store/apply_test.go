@@ -116,6 +116,16 @@ func TestProcurementEndsPersisted(t *testing.T) {
 	s.want(`select name from order_lines order by line_no`, "tea bb", "cup")
 }
 
+// Lines whose order somebody has deleted do not spoil the next push of it.
+func TestLeftLinesAreReplaced(t *testing.T) {
+	s := openShelf(t)
+	s.apply(validated("mall:S:1", 1, "a"))
+	s.rows(`delete from orders`)
+	s.apply(validated("mall:S:1", 2, "bb"))
+	s.want(statesSQL, "validated 2 0 102.10")
+	s.want(`select line_no, name from order_lines order by line_no`, "1 tea bb", "2 cup")
+}
+
 func TestOlderRevisionNeverOverwrites(t *testing.T) {
 	s := openShelf(t)
 	s.apply(validated("mall:S:1", 5, "new"))

@@ -191,19 +191,14 @@ type lineRow struct {
 
 // queueLines replaces the lines of orders whose document is written.
 func queueLines(batch *pgx.Batch, documents []documentRow) {
-	var known []string
 	var rows []lineRow
 	for _, d := range documents {
-		if d.version > 0 {
-			known = append(known, string(d.key))
-		}
 		for _, line := range d.Lines {
 			rows = append(rows, lineRow{d.key, line})
 		}
 	}
-	if len(known) > 0 {
-		batch.Queue(deleteLines, known)
-	}
+	// Those of new orders too: lines whose order somebody else has deleted are no reason to refuse the next push.
+	batch.Queue(deleteLines, column(documents, func(d documentRow) string { return string(d.key) }))
 	if len(rows) == 0 {
 		return
 	}
