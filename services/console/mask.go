@@ -25,11 +25,11 @@ const (
 // •••+7 so many more elements or members.
 const masked = "•••"
 
-// MaskedRecord is a record as operators see it. Bytes that are no JSON show only their length and digest.
+// MaskedRecord is a record as operators see it. Bytes that are no JSON show only their length. There is no digest of them:
+// whoever knows all but a phone number could guess it back.
 type MaskedRecord struct {
 	Document jsontext.Value `json:"document,omitzero"`
 	Bytes    int            `json:"bytes"`
-	Digest   string         `json:"digest"`         // SHA-256, lower-case hex
 	Fault    string         `json:"fault,omitzero"` // why the bytes are no JSON, in words
 	Cut      bool           `json:"cut,omitempty"`  // there is more than is shown
 }
@@ -37,7 +37,7 @@ type MaskedRecord struct {
 // maskRecord shows the record of a letter that was first read from topic, or is of that order. Whatever the bytes are, only
 // fields that are listed in clear, and look as listed, keep their value; the names of unknown fields are hidden too.
 func maskRecord(topic string, key order.Key, body []byte) MaskedRecord {
-	shown := MaskedRecord{Bytes: len(body), Digest: order.Digest(body)}
+	shown := MaskedRecord{Bytes: len(body)}
 	if err := source.Check(body); err != nil {
 		shown.Fault = "not one JSON value in UTF-8"
 		if fault, ok := errors.AsType[*source.Fault](err); ok {

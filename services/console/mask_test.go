@@ -256,7 +256,7 @@ func TestMaskRecord(t *testing.T) {
 			key = "icbu:P1"
 		}
 		shown := maskRecord(c.topic, key, []byte(c.body))
-		if string(shown.Document) != c.want || shown.Cut || shown.Fault != "" || shown.Bytes != len(c.body) || shown.Digest != order.Digest([]byte(c.body)) {
+		if string(shown.Document) != c.want || shown.Cut || shown.Fault != "" || shown.Bytes != len(c.body) {
 			t.Errorf("%s:\n got %s %+v\nwant %s", name, shown.Document, shown, c.want)
 		}
 	}
