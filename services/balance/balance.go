@@ -118,7 +118,8 @@ func (b *balance) check(ctx context.Context) error {
 		return err
 	}
 	seen, err := b.reader.catchUp(ctx, asOf)
-	errs := []error{err}
+	b.metrics.foreign.Add(float64(b.reader.foreign))
+	errs := []error{err, b.reader.stuck(time.Now())}
 	if asOf, err = b.db.Now(ctx); err != nil { // so that what was seen just now is held against PostgreSQL at once
 		return errors.Join(append(errs, err)...)
 	}
@@ -212,7 +213,7 @@ func (b *balance) settle(ctx context.Context, h *store.BalanceHour, known store.
 	return b.db.SaveTally(ctx, h, faults[:min(len(faults), most)])
 }
 
-// maxLogged is how many offsets of an hour are told in the log.
+// maxLogged is how many offsets of an hour, and strange records of a round, are told in the log.
 const maxLogged = 5
 
 // alarm says in the log what does not balance, once, and once more when it balances again.

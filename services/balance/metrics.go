@@ -17,6 +17,7 @@ type metrics struct {
 	faults     *prometheus.GaugeVec
 	oldest     *prometheus.GaugeVec
 	reports    *prometheus.CounterVec
+	foreign    prometheus.Counter
 }
 
 func newMetrics(registry prometheus.Registerer) *metrics {
@@ -42,8 +43,11 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		reports: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "orderflow_balance_reports_total", Help: "Completeness records written, by whether they say complete.",
 		}, []string{"complete"}),
+		foreign: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "orderflow_balance_foreign_records_total", Help: "Records in orders.v1 that are not as validate writes them.",
+		}),
 	}
-	registry.MustRegister(m.active, m.checks, m.took, m.unbalanced, m.faults, m.oldest, m.reports)
+	registry.MustRegister(m.active, m.checks, m.took, m.unbalanced, m.faults, m.oldest, m.reports, m.foreign)
 	m.show(nil, time.Time{})
 	return m
 }

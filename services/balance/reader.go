@@ -35,18 +35,24 @@ type reader struct {
 	goal   offsets     // the ends at goalAt; nil: take new ones
 	goalAt time.Time
 	seenAt time.Time // all that PostgreSQL had then has been looked for
+
+	movedAt time.Time // when the goal was set, or something was read on the way there
+	foreign int       // records of this round that tell too little to be counted
 }
 
 // Bounds of reading.
 const (
 	readAtOnce = 5000
 	readWithin = 20 * time.Second // of one round
+	readIdle   = 5 * time.Second  // without a record
 	readWait   = 100 * time.Millisecond
+	stuckAfter = 3 * time.Minute // far beyond validate's transactions, which Kafka aborts after one
 )
 
 // catchUp reads up to where the topic ends now, or as far as a round's time allows, and gives the received records that it saw.
 // Now is the server's time of this moment.
 func (r *reader) catchUp(ctx context.Context, now time.Time) (seen []store.Published, err error) {
+	r.foreign = 0
 	defer func() {
 		if err != nil {
 			r.close() // what was read and not stored is read again
@@ -60,12 +66,14 @@ func (r *reader) catchUp(ctx context.Context, now time.Time) (seen []store.Publi
 		return nil, err
 	}
 	if r.goal == nil {
-		r.goal, r.goalAt = end, now
+		r.goal, r.goalAt, r.movedAt = end, now, time.Now()
 	}
 	reading, cancel := context.WithTimeout(ctx, readWithin)
 	defer cancel()
 	for !r.reached(r.goal) && reading.Err() == nil {
-		fetches := r.client.PollRecords(reading, readAtOnce)
+		polling, stop := context.WithTimeout(reading, readIdle)
+		fetches := r.client.PollRecords(polling, readAtOnce)
+		stop()
 		if err := ctx.Err(); err != nil {
 			return seen, err
 		}
@@ -74,6 +82,9 @@ func (r *reader) catchUp(ctx context.Context, now time.Time) (seen []store.Publi
 			return seen, err
 		}
 		seen = append(seen, records...)
+		if fetches.NumRecords() == 0 {
+			break // what is still missing, such as the end of a transaction, is looked for in the next round
+		}
 	}
 	if r.reached(r.goal) {
 		r.seenAt, r.goal = r.goalAt, nil
@@ -88,6 +99,20 @@ func (r *reader) reached(goal offsets) bool {
 		}
 	}
 	return true
+}
+
+// stuck says where the topic does not end although nothing more can be read there.
+func (r *reader) stuck(now time.Time) error {
+	if r.goal == nil || now.Sub(r.movedAt) < stuckAfter {
+		return nil
+	}
+	for partition, end := range r.goal {
+		if next := r.next[partition]; next < end {
+			return fmt.Errorf("%s, partition %d: nothing to read from offset %d on, its end is %d: a transaction that nobody ends holds every reader "+
+				"back (kafka-transactions.sh find-hanging, abort); no hour is closed before", event.Orders, partition, next, end)
+		}
+	}
+	return nil
 }
 
 func (r *reader) open(ctx context.Context) error {
@@ -156,6 +181,7 @@ func (r *reader) take(ctx context.Context, fetches kgo.Fetches) ([]store.Publish
 	for partition, part := range read {
 		r.saved[partition], r.next[partition] = part.To, part.To
 	}
+	r.movedAt = time.Now()
 	return records, nil
 }
 
@@ -167,16 +193,15 @@ func (r *reader) tell(ctx context.Context, record *kgo.Record) (store.Published,
 	if err == nil && !slices.Contains(order.Sources, meta.OrderKey.Source()) {
 		err = errors.New("its order key names no source of the house")
 	}
-	place := []zap.Field{zap.String("topic", record.Topic), zap.Int32("partition", record.Partition), zap.Int64("offset", record.Offset)}
 	if err != nil {
-		r.log.Error("record cannot be counted", append(place, zap.Error(err))...)
+		r.strange("record cannot be counted", record, err)
 		return store.Published{}, false, nil
 	}
 	seen := store.Published{Source: meta.OrderKey.Source(), Partition: meta.ReceivedPartition, Offset: meta.ReceivedOffset, OrderKey: storable(string(meta.OrderKey))}
 	value, err := r.decode(ctx, record.Value)
 	switch {
 	case errors.Is(err, registry.ErrUnreadable):
-		r.log.Error("value cannot be read", append(place, zap.Error(err))...)
+		r.strange("value cannot be read", record, err)
 		return seen, true, nil
 	case err != nil:
 		return seen, false, err
@@ -193,4 +218,11 @@ func (r *reader) tell(ctx context.Context, record *kgo.Record) (store.Published,
 	}
 	seen.Lines, seen.LineSum = len(lines), store.LineSum(lines)
 	return seen, true, nil
+}
+
+// strange counts a record that validate did not write, and tells of the first few of a round.
+func (r *reader) strange(message string, record *kgo.Record, err error) {
+	if r.foreign++; r.foreign <= maxLogged {
+		r.log.Error(message, zap.String("topic", record.Topic), zap.Int32("partition", record.Partition), zap.Int64("offset", record.Offset), zap.Error(err))
+	}
 }
