@@ -33,9 +33,12 @@ java_version() { java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | 
 
 command -v go >/dev/null || { echo "setup: Go is missing: https://go.dev/dl, version $(awk '/^go /{print $2}' go.work) or newer" >&2; exit 1; }
 go work edit -json >/dev/null
-for module in pkg services deploy/tools; do GOWORK=off fetch go -C "$module" mod download; done
+download() { GOWORK=off fetch go -C "$1" mod download; }
+download pkg
+download services
 
 [ "${1:-all}" = all ] || exit 0
+download deploy/tools
 
 command -v gcc >/dev/null || need "a C compiler (for go test -race)" gcc libc6-dev
 has_postgres || need "PostgreSQL" postgresql
