@@ -2,7 +2,6 @@ package published
 
 import (
 	_ "embed"
-	"regexp"
 	"strings"
 )
 
@@ -52,16 +51,4 @@ func place(names map[string]bool, text string) string {
 		}
 	}
 	return ""
-}
-
-// mobile is a number of a mobile phone in China, also with blanks or signs in it, that does not stand in a longer number.
-var mobile = regexp.MustCompile(`(^|\D)(\+?86[ -]?)?1[3-9]\d([ -]?\d){8}(\D|$)`)
-
-// label gives the name of a product or of a shop, or nothing where somebody wrote a phone number into it. Digits alone are the
-// code of a shop.
-func label(text string) string {
-	if strings.Trim(text, "0123456789") != "" && mobile.MatchString(text) {
-		return ""
-	}
-	return text
 }

@@ -47,18 +47,3 @@ func TestPlacesAreAllThere(t *testing.T) {
 		}
 	}
 }
-
-// A label holds no phone number.
-func TestLabels(t *testing.T) {
-	for text, want := range map[string]string{
-		"OKKI Lite管理软件V1.0":      "OKKI Lite管理软件V1.0",
-		"15026609123456":         "15026609123456", // a bar code
-		"送货给李小龙电话13912345678":    "",
-		"call +86 139-1234-5678": "",
-		"13912345678":            "13912345678", // the code of a shop
-	} {
-		if got := label(text); got != want {
-			t.Errorf("label %q: %q, want %q", text, got, want)
-		}
-	}
-}

@@ -69,8 +69,8 @@ type Pseudonyms interface {
 }
 
 // New makes the record of an order that passed validation. What may point at a person (order.Personal) enters as a keyed
-// pseudonym or, of an address, as province and city, if they are those of China; everything else of it stays out. A phone number
-// in a label leaves the label out.
+// pseudonym or, of an address, as province and city, if they are those of China; everything else of it stays out. Labels
+// came without it (order.Order.LeaveOutPersonal).
 func New(o *order.Order, meta event.Meta, pseudonyms Pseudonyms, at time.Time) Record {
 	r := Record{
 		OrderKey:         meta.OrderKey,
@@ -80,7 +80,7 @@ func New(o *order.Order, meta event.Meta, pseudonyms Pseudonyms, at time.Time) R
 		Kind:             o.Kind,
 		OrderNo:          o.OrderNo,
 		OriginalOrderNo:  o.OriginalNo,
-		Shop:             label(o.Shop),
+		Shop:             o.Shop,
 		Channel:          o.Channel,
 		Status:           o.Status,
 		Currency:         o.Currency,
@@ -104,7 +104,7 @@ func New(o *order.Order, meta event.Meta, pseudonyms Pseudonyms, at time.Time) R
 	for i := range o.Lines {
 		l := &o.Lines[i]
 		r.Lines[i] = Line{
-			LineNo: l.No, LineID: l.ID, Product: l.Product, Name: label(l.Name), Quantity: l.Quantity,
+			LineNo: l.No, LineID: l.ID, Product: l.Product, Name: l.Name, Quantity: l.Quantity,
 			UnitPrice: l.UnitPrice, ListPrice: l.ListPrice, Discount: l.Discount, Amount: l.Amount,
 		}
 	}

@@ -44,6 +44,15 @@ var personal = map[order.Source]map[string]string{
 // places are the fields that analysts see if they hold the name of a place, and such a name. A sender may write a person there.
 var places = map[string]string{"mall RecvProvince": "浙江省", "mall RecvCity": "杭州市"}
 
+// labels are the fields that analysts see as they were sent; quoted are the personal ones that a sender may write there, too.
+var (
+	labels = []string{"icbu order_product_list[].product_name", "procurement product_info[].name", "procurement order_info.supplier_name", "mall Dtls[].BarCode"}
+	quoted = []string{
+		"ali_company_name", "ali_cgs", "user_info.id", "user_info.name", "user_info.phone", "consignee_info.name", "consignee_info.phone", "consignee_info.address",
+		"BuyerCode", "RecvConsignee", "RecvMobile", "RecvTel", "RecvAddress",
+	}
+)
+
 // Letters that no example and no code of ours has.
 var nameLetters, streetLetters = []rune("龘靐齉爨麤鱻飝"), []rune("灪麣鸾鹂鲡驫厵")
 
@@ -280,6 +289,15 @@ func drawOrder(t *rapid.T, all []example) (order.Source, map[string]any, person)
 			value := marker(t, kind)
 			who[l.path+" "+kind] = value
 			l.set(value)
+		}
+	}
+	for _, l := range leaves("", doc, nil) {
+		if slices.Contains(labels, string(e.source)+" "+l.path) && rapid.Bool().Draw(t, "quotes") {
+			at := rapid.SampledFrom(slices.DeleteFunc(slices.Sorted(maps.Keys(who)), func(at string) bool {
+				path, _, _ := strings.Cut(at, " ")
+				return !slices.Contains(quoted, path)
+			})).Draw(t, "whom")
+			l.set(rapid.SampledFrom([]string{"", "for "}).Draw(t, "how") + who[at])
 		}
 	}
 	for at, value := range who {

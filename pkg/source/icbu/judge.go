@@ -72,6 +72,7 @@ func canonical(w *Order, warnings []string) order.Order {
 			Amount:    p.Amount.Null(),
 		}
 	}
+	o.LeaveOutPersonal()
 	return o
 }
 

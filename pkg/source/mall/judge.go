@@ -71,5 +71,6 @@ func canonical(w *Order, warnings []string) order.Order {
 			Amount:    d.Amount.Null(),
 		}
 	}
+	o.LeaveOutPersonal()
 	return o
 }

@@ -127,5 +127,6 @@ func canonical(w *Order, warnings []string) order.Order {
 			Amount:    p.TotalPrice.Null(),
 		}
 	}
+	o.LeaveOutPersonal(w.UserInfo.Name.Value, w.UserInfo.Phone.Value)
 	return o
 }
