@@ -43,8 +43,12 @@ the same record is a fault as before. There is no way back.`,
 			return err
 		}
 		for _, a := range accepted.Items {
+			help := helpOf(a.Fault)
 			printf(c.out, "accepted: %s  %s\n  the hour %s is counted again within a minute, and complete if nothing else is open or at fault\n",
-				printable(a.OrderKey), printable(helpOf(a.Fault)[0]), a.Hour.Local().Format("2006-01-02 15h"))
+				printable(a.OrderKey), printable(help[0]), a.Hour.Local().Format("2006-01-02 15h"))
+			if strings.Contains(help[1], makeAgain) {
+				printf(c.out, "  better, and still possible while Kafka has its records: orderctl balance restore %s\n", printable(a.OrderKey))
+			}
 		}
 		return nil
 	})

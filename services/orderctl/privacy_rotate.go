@@ -180,11 +180,11 @@ func verdicts(out io.Writer, setting string, ids []string, rows, alone map[strin
 		case i == 0:
 			printf(out, "%s: %s writes\n", setting, id)
 		case rows[id] > 0:
-			printf(out, "%s: keep %s: %d values stand under it. If it does not go away, a service still writes with it: put the new key first everywhere, restart, and rotate again\n", setting, id, rows[id])
+			printf(out, "%s: keep %s: %d values stand under it. If it does not go away, a service still writes with it (put the new key first everywhere, restart, and rotate again), or values under it cannot be opened, see above\n", setting, id, rows[id])
 		case alone[id] > 0:
 			printf(out, "%s: %s may be removed, and then nobody can look up a buyer in %d orders whose personal data is gone: their pseudonyms stay under it\n", setting, id, alone[id])
 		default:
-			printf(out, "%s: %s may be removed: nothing stands under it. Backups still need it\n", setting, id)
+			printf(out, "%s: %s may be removed: nothing stands under it. Backups still need it, and so do services that still write with it: restart them with %s first before\n", setting, id, ids[0])
 		}
 	}
 	for id, n := range rows {
