@@ -34,8 +34,8 @@ var completenessSchema = avro.MustParse(`{"type": "record", "name": "Completenes
 	{"name": "revision", "type": "int"}, {"name": "complete", "type": "boolean"},
 	{"name": "published", "type": "long"}, {"name": "open", "type": "long"}, {"name": "faults", "type": "long"}]}`)
 
-// completeHours gives the number of records that each hour of the window has in orders.v1, or an error that names the hours
-// that are not complete. Records that balance did not write are counted and passed over.
+// completeHours gives the number of records that each hour of the window has in orders.v1, one that stands there twice counted
+// once, or an error that names the hours that are not complete. Records that balance did not write are counted and passed over.
 func completeHours(ctx context.Context, client *kgo.Client, cfg ordersSettings, w window, strange *foreign) (map[hourOf]int64, error) {
 	said, err := readCompleteness(ctx, client, cfg, w, strange)
 	if err != nil {

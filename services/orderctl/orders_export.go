@@ -31,8 +31,8 @@ func exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "export", Short: "write the orders of some hours to a Parquet file", Args: cobra.NoArgs,
 		Long: `export writes what was received in whole hours, from --from up to but not including --to, to a Parquet file: one row per
-order, the greatest revision that was received in that time. Times without a zone are UTC; a day in China is
---from 2026-01-02T00+08:00 --to 2026-01-03T00+08:00. Amounts are DECIMAL(38,8), times TIMESTAMP in UTC, lines a nested list.
+order, the greatest revision that was received in that time; of one that orders.v1 has twice, the first record. Times without
+a zone are UTC; a day in China is --from 2026-01-02T00+08:00 --to 2026-01-03T00+08:00. Amounts are DECIMAL(38,8), times TIMESTAMP in UTC, lines a nested list.
 
 Each hour has to be complete, as orders.completeness.v1 tells: an hour with orders still under way would be another file
 tomorrow. --incomplete takes what there is. The file appears when it is whole; the same hours give the same bytes, unless a
@@ -121,7 +121,7 @@ type exporter struct {
 	window   window
 	spans    []span
 	newest   *newest
-	promised map[hourOf]int64 // records that each hour must have; nil: whatever there is
+	promised map[hourOf]int64 // revisions that each hour must have, each once; nil: whatever there is
 	file     *parquetFile
 	foreign  foreign
 	bar      progress

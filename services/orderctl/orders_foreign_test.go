@@ -163,7 +163,9 @@ func TestExportEndsBeforeAnOpenTransaction(t *testing.T) {
 	_, endFirst := begin("given-up")
 	_, endSecond := begin("never-ended")
 	endFirst(kgo.TryAbort)
-	w.publish(kgo.TryCommit, sale(1, noon, "9"))
+	later := sale(1, noon, "9")
+	later.Revision++
+	w.publish(kgo.TryCommit, later)
 
 	began := time.Now()
 	out, rows, _, err := exportNoon(t, "--incomplete")

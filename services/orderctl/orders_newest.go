@@ -25,10 +25,18 @@ func (h hourOf) compare(other hourOf) int {
 }
 
 // newest remembers of each order of one partition where its greatest revision stands: one key, one partition, so that a
-// topic of any number of orders is gone through with the keys of one partition in memory, 32 bytes each.
+// topic of any number of orders is gone through with the keys of one partition in memory, 32 bytes each, and 24 for each
+// further revision.
 type newest struct {
-	orders map[[16]byte]place // by the digest of the order key
-	counts map[hourOf]int64   // records noted
+	orders map[[16]byte]place  // by the digest of the order key
+	older  map[revisionOf]bool // what else was noted of them
+	counts map[hourOf]int64    // revisions noted, each once
+}
+
+// revisionOf is a revision of an order that is not its newest.
+type revisionOf struct {
+	key      [16]byte
+	revision order.Revision
 }
 
 type place struct {
@@ -36,18 +44,32 @@ type place struct {
 	offset   int64
 }
 
-func newNewest() *newest { return &newest{map[[16]byte]place{}, map[hourOf]int64{}} }
+func newNewest() *newest {
+	return &newest{map[[16]byte]place{}, map[revisionOf]bool{}, map[hourOf]int64{}}
+}
 
 // nextPartition forgets the orders.
-func (n *newest) nextPartition() { clear(n.orders) }
+func (n *newest) nextPartition() {
+	clear(n.orders)
+	clear(n.older)
+}
 
-// note takes a record of ours that was received in the window.
+// note takes a record of ours that was received in the window. A revision that the topic has twice counts once, as in the
+// balance, and its first record stands for it.
 func (n *newest) note(meta event.Meta, offset int64) {
-	n.counts[hourOf{meta.OrderKey.Source(), meta.ReceivedAt.Truncate(time.Hour).UTC()}]++
 	key := digestOf(meta.OrderKey)
-	if known, ok := n.orders[key]; !ok || meta.Revision >= known.revision {
+	known, ok := n.orders[key]
+	if ok {
+		older := revisionOf{key, min(known.revision, meta.Revision)}
+		if meta.Revision == known.revision || n.older[older] {
+			return
+		}
+		n.older[older] = true
+	}
+	if !ok || meta.Revision > known.revision {
 		n.orders[key] = place{meta.Revision, offset}
 	}
+	n.counts[hourOf{meta.OrderKey.Source(), meta.ReceivedAt.Truncate(time.Hour).UTC()}]++
 }
 
 // chosen tells whether a record is its order's newest of those that were noted.

@@ -70,6 +70,7 @@ type progress struct {
 	silent   bool
 	began    time.Time
 	last     string
+	unsaid   string // came too soon after last
 	at       time.Time
 }
 
@@ -99,15 +100,21 @@ func (p *progress) show(done, all int, text string) {
 		p.last = text
 		return
 	}
-	if text != p.last && (p.last == "" || time.Since(p.at) >= plainEvery) {
+	p.unsaid = ""
+	switch {
+	case text == p.last:
+	case p.last == "" || time.Since(p.at) >= plainEvery:
 		fmt.Fprintln(p.out, text)
 		p.last, p.at = text, time.Now()
+	default:
+		p.unsaid = text
 	}
 }
 
+// end leaves how far it came.
 func (p *progress) end() {
-	if p.terminal && p.last != "" {
-		fmt.Fprintln(p.out)
+	if p.unsaid != "" || p.terminal && p.last != "" {
+		fmt.Fprintln(p.out, p.unsaid)
 	}
 }
 
