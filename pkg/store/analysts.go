@@ -23,14 +23,27 @@ var analystSettings = [][2]string{
 // ErrExcess says that analysts could do more than read, and that the database's user may not change that.
 var ErrExcess = errors.New("an analyst could do more than read")
 
-// anAnalyst tells of a user's name whether there is one, and whether it is an analyst of ours and nothing besides: no group,
-// no owner of anything, nobody with rights of other roles, not ourselves.
-const anAnalyst = `select count(*) > 0, coalesce(bool_and(
-		rolcanlogin and not (rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls) and rolname not in (current_user, session_user)
-		and exists (select from pg_auth_members m where m.member = r.oid and m.roleid = to_regrole($2))
-		and not exists (select from pg_roles o where o.rolname not in (r.rolname, $2) and pg_has_role(r.oid, o.oid, 'member'))
-		and not exists (select from pg_shdepend d where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid and d.deptype = 'o')
-	), false) from pg_roles r where rolname = $1`
+// selectUser finds a user by name, what keeps it from being an analyst of ours and nothing besides, and the other databases
+// in which it owns something: an analyst may have been let in there, by others, and that gives no rights in this one.
+const selectUser = `with owned as (
+		select d.dbid, b.datname from pg_shdepend d left join pg_database b on b.oid = d.dbid
+			where d.refclassid = 'pg_authid'::regclass and d.refobjid = to_regrole(quote_ident($1)) and d.deptype = 'o'
+	)
+	select array_remove(array[
+		case when not rolcanlogin then 'may not log in' end,
+		case when not exists (select from pg_auth_members m where m.member = r.oid and m.roleid = to_regrole($2)) then 'is no member of ' || $2 end,
+		case when rolname in (current_user, session_user) then 'is whom this command logs in as' end,
+		case when rolsuper then 'is a superuser' end,
+		case when rolcreaterole then 'may make roles' end,
+		case when rolcreatedb then 'may make databases' end,
+		case when rolreplication then 'may replicate' end,
+		case when rolbypassrls then 'bypasses row security' end,
+		case when not rolsuper and exists (select from pg_roles o where o.rolname not in (r.rolname, $2) and pg_has_role(r.oid, o.oid, 'member'))
+			then 'has the rights of other roles' end,
+		case when exists (select from owned where dbid = 0) then 'owns a database or tablespace' end,
+		case when exists (select from owned where datname = current_database()) then 'owns something in this database' end
+	], null), array(select distinct datname::text from owned where datname <> current_database() order by 1)
+	from pg_roles r where rolname = $1`
 
 // AddAnalyst lets a user log in who has the rights of Analysts and no others, with limits against accidents. An analyst of
 // that name gets the new password and the limits. The database has to be migrated. Before, it takes from everybody but the
@@ -42,15 +55,16 @@ func AddAnalyst(ctx context.Context, url, name, password string, anyway bool) (r
 		return rights, fmt.Errorf("add analyst: %w", err)
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	var isAnalyst, exists bool
-	err = conn.QueryRow(ctx, anAnalyst, name, Analysts).Scan(&exists, &isAnalyst)
+	var more, owns []string
+	err = conn.QueryRow(ctx, selectUser, name, Analysts).Scan(&more, &owns)
+	exists := !errors.Is(err, pgx.ErrNoRows)
 	switch {
-	case err != nil:
+	case err != nil && exists:
 		return rights, fmt.Errorf("add analyst: %s", Describe(err))
 	case name == Analysts:
 		return rights, errors.New("add analyst: this is the group of all analysts, which nobody logs in as: take another name")
-	case exists && !isAnalyst:
-		return rights, errors.New("add analyst: there is a user of that name who is no analyst, or more than that: take another name")
+	case len(more) > 0:
+		return rights, fmt.Errorf("add analyst: there is a user of that name who is no analyst, or more than that (%s): take another name", strings.Join(more, ", "))
 	}
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if rights, err = restrictAnalysts(ctx, tx); err != nil {
@@ -59,6 +73,7 @@ func AddAnalyst(ctx context.Context, url, name, password string, anyway bool) (r
 		if len(rights.Excess) > 0 && !anyway {
 			return ErrExcess
 		}
+		rights.Owns, rights.DropSQL = owns, "drop owned by "+pgx.Identifier{name}.Sanitize()+";"
 		return writeAnalyst(ctx, tx, name, password, exists)
 	})
 	switch {

@@ -17,6 +17,10 @@ type AnalystRights struct {
 	SQL    string
 	// Databases are the other ones of this server that analysts may connect to.
 	Databases []string
+	// Owns are the other databases of this server in which the analyst, who was one before, owns something. DropSQL is what a
+	// superuser runs in each of them to delete it.
+	Owns    []string
+	DropSQL string
 }
 
 // What PostgreSQL lets every login do, in this database, and an analyst must not: with advisory locks one can hold up the

@@ -129,15 +129,49 @@ func TestAddAnalystAnyway(t *testing.T) {
 	run(t, as(t, admin, "ann"), "select pg_advisory_lock(1)")
 }
 
+// What an analyst made in other databases of the server keeps nobody from giving her a new password; it is told, until a
+// superuser drops it as told. What she owns in this database is another matter.
+func TestAddAnalystWhoOwnsThingsElsewhere(t *testing.T) {
+	server, admin, plain := plainOwner(t)
+	const name = `Ann "x"`
+	add := func(want ...string) (drop string) {
+		t.Helper()
+		rights, err := store.AddAnalyst(t.Context(), plain, name, "secret", true)
+		if err != nil || !slices.Equal(rights.Owns, want) {
+			t.Fatalf("%+v %v, want %q", rights, err, want)
+		}
+		return rights.DropSQL
+	}
+	add()
+	for _, database := range []string{"template1", "postgres"} {
+		run(t, as(t, server.URL(database), name), `select lo_from_bytea(0, 'x')`)
+	}
+	run(t, server.URL("postgres"), add("postgres", "template1"))
+	run(t, server.URL("template1"), add("template1"))
+	add()
+	run(t, as(t, admin, name), `select * from analytics.orders`)
+	run(t, admin, `create schema hers authorization "Ann ""x"""`)
+	if _, err := store.AddAnalyst(t.Context(), plain, name, "secret", true); err == nil || !strings.Contains(err.Error(), "(owns something in this database)") {
+		t.Error(err)
+	}
+}
+
 // Only an analyst becomes an analyst: the group stays a group, and nobody with rights of another kind gets another password.
 func TestAddAnalystChangesNobodyElse(t *testing.T) {
 	_, admin, plain := plainOwner(t)
 	run(t, admin, `create role twice login in role orderflow_analyst, worker; create role maker login createdb in role orderflow_analyst;
-		create role holder login in role orderflow_analyst; create schema holders authorization holder; create role asleep in role orderflow_analyst`)
+		create role holder login in role orderflow_analyst; create schema holders authorization holder; create role asleep in role orderflow_analyst;
+		create role landlord login in role orderflow_analyst; create role boss login superuser in role orderflow_analyst`)
+	run(t, admin, `create database land owner landlord`)
 	before := pgtest.Rows(t, admin, `select * from pg_authid order by oid`)
-	for _, name := range []string{store.Analysts, "plain", "worker", "other", "twice", "maker", "holder", "asleep", "pg_monitor"} {
+	for name, reason := range map[string]string{
+		store.Analysts: "", "plain": "may make roles, ", "worker": "(is no member of orderflow_analyst)", "other": "(is no member of orderflow_analyst)",
+		"twice": "(has the rights of other roles)", "maker": "(may make databases)", "holder": "(owns something in this database)", "asleep": "(may not log in)",
+		"landlord": "owns a database or tablespace)", "boss": "(is a superuser)", "pg_monitor": "has the rights of other roles",
+	} {
 		for _, url := range []string{plain, admin} {
-			if _, err := store.AddAnalyst(t.Context(), url, name, "secret", true); err == nil || !strings.Contains(err.Error(), "take another name") {
+			_, err := store.AddAnalyst(t.Context(), url, name, "secret", true)
+			if err == nil || !strings.Contains(err.Error(), "take another name") || !strings.Contains(err.Error(), reason) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

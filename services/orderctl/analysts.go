@@ -22,8 +22,9 @@ func analystsCommand() *cobra.Command {
 	add := &cobra.Command{
 		Use: "add NAME", Short: "let a user log in who reads the analysts' views and nothing else", Args: cobra.ExactArgs(1),
 		Long: `add makes a user of PostgreSQL who may log in and read analytics.orders, analytics.order_lines and analytics.balance, and no
-table. An analyst of that name gets the new password, and the limits below. It needs a DATABASE_URL whose user may make
-roles, after "orderctl migrate".
+table. An analyst of that name gets the new password, and the limits below; add warns of what she owns in other databases of
+the server. Any other user of that name is refused. It needs a DATABASE_URL whose user may make roles, after "orderctl
+migrate".
 
 PostgreSQL lets every login take advisory locks, by which services agree who delivers and who removes old data, and make
 large objects and temporary tables. add takes that from everybody in this database but the users whom the services run as
@@ -70,5 +71,11 @@ func printRights(out io.Writer, name string, rights store.AnalystRights) {
 Their owners end that with "revoke connect on database NAME from public", or pg_hba.conf does, for all of them at once:
   host all +%s all reject    # below the line that lets them into this database
 `, printable(strings.Join(rights.Databases, ", ")), store.Analysts)
+	}
+	if len(rights.Owns) > 0 {
+		printf(out, `WARNING: %[1]s owns tables, large objects or the like in other databases of the server: %[2]s
+They may fill the disk. A superuser deletes them, connected to each of these databases, with
+  %[3]s
+`, name, strings.Join(rights.Owns, ", "), rights.DropSQL)
 	}
 }

@@ -48,4 +48,9 @@ func TestAnalystsAddTellsWhatASuperuserHasToRun(t *testing.T) {
 	if strings.Contains(out, "WARNING") {
 		t.Error(out)
 	}
+	pgtest.Texts(t, strings.Replace(server.URL("postgres"), "user=orderflow", "user=ann", 1), `select lo_from_bytea(0, 'x')::text`)
+	if out, err = orderctl(t, "analysts", "add", "ann"); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, out, "WARNING: ann owns tables, large objects or the like in other databases of the server: postgres\n", "drop owned by \"ann\";")
 }
