@@ -181,6 +181,20 @@ func (s *Server) CreateDatabase(ctx context.Context, name string) error {
 	return nil
 }
 
+// CloseMaintenance lets only superusers connect to the databases that every new cluster has, where any login could otherwise
+// make temporary tables and large objects. It may be repeated.
+func (s *Server) CloseMaintenance(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, s.URL("postgres"))
+	if err != nil {
+		return fmt.Errorf("close the databases postgres and template1: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if _, err := conn.Exec(ctx, "revoke connect on database postgres, template1 from public"); err != nil {
+		return fmt.Errorf("close the databases postgres and template1: %w", err)
+	}
+	return nil
+}
+
 // DropDatabase drops a database, cutting the connections to it.
 func (s *Server) DropDatabase(ctx context.Context, name string) error {
 	conn, err := pgx.Connect(ctx, s.URL("postgres"))

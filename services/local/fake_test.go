@@ -34,8 +34,9 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// playOrderctl writes down its call.
+// playOrderctl writes down its call and says what it was.
 func playOrderctl() {
+	fmt.Println("orderctl was told:", strings.Join(os.Args[1:], " "))
 	f, err := os.OpenFile("orderctl.calls", os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err == nil {
 		_, err = fmt.Fprintln(f, strings.Join(os.Args[1:], " "), os.Getenv("DATABASE_URL") != "", os.Getenv("ICBU_SECRETS") != "")

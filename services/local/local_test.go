@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/crypto/bcrypt"
 
 	"orderflow/pkg/store"
@@ -264,6 +266,29 @@ func TestWrongSettingsOfLocal(t *testing.T) {
 	}
 }
 
+// onlyOwnDatabase proves that a login of the private PostgreSQL gets into the database of orderflow and into no other.
+func onlyOwnDatabase(t *testing.T, env map[string]string) {
+	t.Helper()
+	owner, err := pgx.Connect(t.Context(), env["DATABASE_URL"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = owner.Close(t.Context()) }()
+	_, err = owner.PgConn().Exec(t.Context(), "drop role if exists analyst; create role analyst login password '"+env["ANALYST_PASSWORD"]+"'").ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for database, want := range map[string]string{databaseName: "", "postgres": "42501", "template1": "42501"} {
+		conn, err := pgx.Connect(t.Context(), strings.Replace(env["ANALYST_DATABASE_URL"], "/"+databaseName+"?", "/"+database+"?", 1))
+		if err == nil {
+			_ = conn.Close(t.Context())
+		}
+		if refusal, ok := errors.AsType[*pgconn.PgError](err); ok != (want != "") || ok && refusal.Code != want {
+			t.Errorf("an analyst in %s: %v", database, err)
+		}
+	}
+}
+
 // Two stacks side by side, each with its own broker and database, which survive their crashes.
 func TestBackendsOfTwoStacks(t *testing.T) {
 	t.Parallel()
@@ -280,6 +305,10 @@ func TestBackendsOfTwoStacks(t *testing.T) {
 	if calls, err := os.ReadFile(filepath.Join(one, "orderctl.calls")); err != nil || !strings.HasSuffix(string(calls), "\nanalysts add analyst true false\n") {
 		t.Errorf("orderctl was called: %q %v", calls, err)
 	}
+	if err := r.said("local      | orderctl was told: analysts add analyst\n"); err != nil || r.said("told: migrate") == nil {
+		t.Errorf("what orderctl says of analysts, and only that, is not shown: %v", err)
+	}
+	onlyOwnDatabase(t, env)
 	useBackends(t, env)
 	useBackends(t, otherEnv)
 	id := registerSchema(t, env, "\"int\"")
@@ -298,6 +327,7 @@ func TestBackendsOfTwoStacks(t *testing.T) {
 	<-r.done
 	eventually(t, patience, "PostgreSQL has ended with local", func() error { return stillThere(postmaster) })
 	env = start(t, one, none...).up()
+	onlyOwnDatabase(t, env)
 	useBackends(t, env) // the same topics, the same database
 	if again := registerSchema(t, env, "\"int\""); again != id {
 		t.Errorf("the id %d of a schema became %d", id, again)

@@ -49,6 +49,9 @@ func startPostgres(ctx context.Context, c *console, addr, dir, log string) (*pgs
 	if err := server.CreateDatabase(ctx, databaseName); err != nil {
 		return nil, err
 	}
+	if err := server.CloseMaintenance(ctx); err != nil { // to the analyst
+		return nil, err
+	}
 	return server, nil
 }
 

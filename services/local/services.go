@@ -97,8 +97,12 @@ func (s *stack) runSteps(ctx context.Context) error {
 	for _, args := range steps {
 		cmd := exec.CommandContext(ctx, filepath.Join(s.binaries, "orderctl"), args...)
 		cmd.Env = s.env.of(reads, nil)
-		if out, err := cmd.CombinedOutput(); err != nil {
+		out, err := cmd.CombinedOutput()
+		if err != nil {
 			return errors.Join(fmt.Errorf("orderctl %s: %w", strings.Join(args, " "), err), errors.New(strings.TrimSpace(string(out))), s.nextOfGiven())
+		}
+		if args[0] == "analysts" { // what else a login can do is worth knowing
+			s.console.say("local", "%s", out)
 		}
 	}
 	return nil
