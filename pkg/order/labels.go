@@ -18,7 +18,7 @@ var mobile = regexp.MustCompile(`(^|\D)(\+?86[ -]?)?1[3-9]\d([ -]?\d){8}(\D|$)`)
 // which may look like such a number: they are left out only where it is the order's own. The document keeps them all.
 func (o *Order) LeaveOutPersonal(others ...string) {
 	p := &o.Personal
-	w := watch{address: folded(p.Address)}
+	w := watch{address: Folded(p.Address)}
 	for _, value := range append(others, p.Account, p.Name, p.Phone, p.Tel, p.Company, p.Address) {
 		w.add(value)
 	}
@@ -42,49 +42,54 @@ const (
 )
 
 func (w *watch) add(value string) {
-	value = folded(value)
+	value = Folded(value)
 	chinese := strings.IndexFunc(value, func(r rune) bool { return unicode.Is(unicode.Han, r) }) >= 0
 	if n := utf8.RuneCountInString(value); n >= leastValue || chinese && n >= leastValue/2 {
 		w.values = append(w.values, value)
 	}
-	if number := onlyDigits(value); len(number) >= leastNumber {
+	if number := OnlyDigits(value); len(number) >= leastNumber {
 		w.numbers = append(w.numbers, number)
 	}
 }
 
-// name gives a name back, or nothing where it tells of a person.
+// name gives a text back, or nothing where it tells of a person; of a code, digits alone may look like a phone number.
 func (w *watch) name(text string) string {
-	if mobile.MatchString(norm.NFKC.String(text)) {
-		return ""
-	}
-	return w.code(text)
-}
-
-func (w *watch) code(text string) string {
-	label := folded(text)
-	for _, value := range w.values {
-		if strings.Contains(label, value) {
-			return ""
-		}
-	}
-	if len(w.numbers) > 0 {
-		number := onlyDigits(label)
-		for _, own := range w.numbers {
-			if strings.Contains(number, own) {
-				return ""
-			}
-		}
-	}
-	if utf8.RuneCountInString(label) >= leastValue && strings.Contains(w.address, label) {
+	if label := Folded(text); mobile.MatchString(label) || w.holds(label) {
 		return ""
 	}
 	return text
 }
 
-// folded makes the ways to write one text equal: width and case of letters, blanks around it.
-func folded(text string) string { return strings.ToLower(strings.TrimSpace(norm.NFKC.String(text))) }
+func (w *watch) code(text string) string {
+	if w.holds(Folded(text)) {
+		return ""
+	}
+	return text
+}
 
-func onlyDigits(text string) string {
+// holds tells whether a folded label tells of the person.
+func (w *watch) holds(label string) bool {
+	for _, value := range w.values {
+		if strings.Contains(label, value) {
+			return true
+		}
+	}
+	if len(w.numbers) > 0 {
+		number := OnlyDigits(label)
+		for _, own := range w.numbers {
+			if strings.Contains(number, own) {
+				return true
+			}
+		}
+	}
+	return utf8.RuneCountInString(label) >= leastValue && strings.Contains(w.address, label)
+}
+
+// Folded makes the ways to write one personal value equal: width and case of letters, blanks around it.
+func Folded(text string) string { return strings.ToLower(strings.TrimSpace(norm.NFKC.String(text))) }
+
+// OnlyDigits leaves out of a text all but its ASCII digits.
+func OnlyDigits(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' {
 			return r

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/text/unicode/norm"
+	"orderflow/pkg/order"
 )
 
 // Kind is what a pseudonym stands for. Equal values of different kinds have unrelated pseudonyms.
@@ -71,11 +71,11 @@ func keyed(mac hash.Hash, id string, kind Kind, value string) string {
 // normalise makes the ways to write one value equal: width and case of letters, blanks around it; in phones all but the
 // digits and China's country code.
 func normalise(kind Kind, value string) string {
-	value = strings.ToLower(strings.TrimSpace(norm.NFKC.String(value)))
+	value = order.Folded(value)
 	if kind != Phone {
 		return value
 	}
-	digits := onlyDigits(value)
+	digits := order.OnlyDigits(value)
 	if digits == "" {
 		return value // a masked number, such as all stars, is still a value
 	}
@@ -83,15 +83,6 @@ func normalise(kind Kind, value string) string {
 		return local
 	}
 	return digits
-}
-
-func onlyDigits(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' {
-			return r
-		}
-		return -1
-	}, text)
 }
 
 // Pseudonyms makes pseudonyms and nothing else, for many values at once. It is safe for concurrent use.
