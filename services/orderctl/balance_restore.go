@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"go.uber.org/zap"
 
 	"orderflow/pkg/bus"
 	"orderflow/pkg/event"
@@ -93,17 +91,11 @@ func restore(cmd *cobra.Command, cfg restoreSettings, key order.Key, who *person
 
 // factsOf gives all that Kafka has of an order.
 func factsOf(ctx context.Context, cfg bus.Settings, key order.Key) ([]store.Fact, error) {
-	client, err := bus.NewClient(cfg, zap.NewNop(), nil, kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
-		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchBytes), kgo.BrokerMaxReadBytes(8*fetchBytes))
+	client, err := openCommitted(ctx, cfg, kgo.KeepControlRecords())
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	pinging, cancel := context.WithTimeout(ctx, pingWithin)
-	defer cancel()
-	if err := client.Ping(pinging); err != nil {
-		return nil, fmt.Errorf("reach Kafka at %s: %w\n  next: see that it runs there; KAFKA_BROKERS names another address", strings.Join(cfg.Brokers, ","), err)
-	}
 	received := event.Received(key.Source())
 	var facts []store.Fact
 	for _, topic := range []string{received, event.Validated(key.Source()), event.Deliveries} {

@@ -41,19 +41,27 @@ func openOrders(ctx context.Context, cfg ordersSettings, opts ...kgo.Opt) (*kgo.
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := bus.NewClient(cfg.Kafka, zap.NewNop(), nil, append([]kgo.Opt{
+	client, err := openCommitted(ctx, cfg.Kafka, opts...)
+	if err != nil {
+		return nil, nil, err
+	}
+	return client, published.NewDecoder(asked), nil
+}
+
+// openCommitted makes a client that reads committed transactions only, of a Kafka that answers.
+func openCommitted(ctx context.Context, cfg bus.Settings, opts ...kgo.Opt) (*kgo.Client, error) {
+	client, err := bus.NewClient(cfg, zap.NewNop(), nil, append([]kgo.Opt{
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchBytes), kgo.BrokerMaxReadBytes(8 * fetchBytes),
 	}, opts...)...)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	pinging, cancel := context.WithTimeout(ctx, pingWithin)
 	defer cancel()
 	if err := client.Ping(pinging); err != nil {
 		client.Close()
-		return nil, nil, fmt.Errorf("reach Kafka at %s: %w\n  next: see that it runs there; KAFKA_BROKERS names another address",
-			strings.Join(cfg.Kafka.Brokers, ","), err)
+		return nil, fmt.Errorf("reach Kafka at %s: %w\n  next: see that it runs there; KAFKA_BROKERS names another address", strings.Join(cfg.Brokers, ","), err)
 	}
-	return client, published.NewDecoder(asked), nil
+	return client, nil
 }
