@@ -1,10 +1,12 @@
 package worker
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -220,7 +222,7 @@ func TestGoodRecordsBehindBadOnesEndAHoldOfLanes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := &deploy{bad: reallyBad}
 			d.mended.Store(true)
-			inBubble(t, numbered(mainTopic, "first", 24), d.handle, func(b *bubble) {
+			inBubble(t, numbered(mainTopic, "first", 24), together(d, bad), func(b *bubble) {
 				b.sleep(5 * time.Second)
 				b.send(numbered(mainTopic, "bad", bad)...)
 				b.sleep(5 * time.Second)
@@ -241,6 +243,46 @@ func TestGoodRecordsBehindBadOnesEndAHoldOfLanes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// together answers no bad record before so many of them were asked about: all of them have failed when the hold begins. One
+// that came later would be among those that its first round tries.
+func together(d *deploy, bad int) func(b *bubble) Handler {
+	return func(b *bubble) Handler {
+		handle, all, asked := d.handle(b), make(chan struct{}), atomic.Int64{}
+		return func(ctx context.Context, in event.Message) Result {
+			if reallyBad(in) {
+				if asked.Add(1) == int64(bad) {
+					close(all)
+				}
+				<-all
+			}
+			return handle(ctx, in)
+		}
+	}
+}
+
+// Bad records that had not failed yet when the hold began take up its first rounds: a part of a window each, the oldest
+// first. The good ones behind them have their turn then.
+func TestAHoldOfLanesTriesWhatWaitsBitByBit(t *testing.T) {
+	d := &deploy{bad: reallyBad}
+	d.mended.Store(true)
+	inBubble(t, numbered(mainTopic, "first", 24), func(b *bubble) Handler {
+		b.change = func(w *Worker) { w.InFlight = 1 }
+		return d.handle(b)
+	}, func(b *bubble) {
+		b.sleep(5 * time.Second)
+		b.send(numbered(mainTopic, "bad", 100)...)
+		b.sleep(5 * time.Second)
+		b.send(numbered(mainTopic, "good", 1000)...)
+		b.sleep(30 * time.Second)
+		checkHeld(t, b.worker.Process, "icbu")
+		b.sleep(5 * time.Minute)
+		checkHeld(t, b.worker.Process)
+		onceEach(t, "letters", b.broker.Read(event.DeadLetters(service)), 100, reallyBad)
+		b.checkNothingLost(1124, 1)
+		b.broker.WaitCommitted(service, mainTopic, 1124)
+	})
 }
 
 // A round asks about no more than a window of records, bad ones and such as wait behind them; and if they fail it goes on
