@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"orderflow/pkg/bustest"
@@ -228,6 +229,7 @@ func TestSlotKeepsItsPartitionsAcrossARestart(t *testing.T) {
 	start := func() *running {
 		w := newWorker(broker, func(context.Context, event.Message) Result { return Result{} })
 		w.Settings.Slot = "0"
+		w.options = []kgo.Opt{kgo.SessionTimeout(bustest.Patience)} // a restart on a busy machine takes longer than ours
 		return run(t, w)
 	}
 	first := start()

@@ -153,15 +153,20 @@ func TestBadDeployIsHeldBeforeItsLetters(t *testing.T) {
 }
 
 func TestTheFewThatStillFailGetTheirLettersAfterTheHold(t *testing.T) {
-	d := &deploy{bad: func(in event.Message) bool { return strings.ContainsAny(in.Key[len(in.Key)-1:], "369") }}
-	inBubble(t, messages(mainTopic, 400, 1), d.handle, func(b *bubble) {
+	// A fifth, one after the other: fifty in a row of which more than half are bad come once in a million runs then. Of those that
+	// run beside each other the bad ones may all end first.
+	d := &deploy{bad: func(in event.Message) bool { return strings.ContainsAny(in.Key[len(in.Key)-1:], "36") }}
+	inBubble(t, messages(mainTopic, 400, 1), func(b *bubble) Handler {
+		b.change = func(w *Worker) { w.InFlight = 1 }
+		return d.handle(b)
+	}, func(b *bubble) {
 		b.sleep(10 * time.Second)
 		letters := len(b.letters())
 		b.sleep(10 * time.Minute)
 		d.mended.Store(true)
 		b.sleep(70 * time.Second)
 		checkHeld(t, b.worker.Process)
-		if more := len(b.letters()) - letters; more < 85 || more > 120 {
+		if more := len(b.letters()) - letters; more < 55 || more > 80 {
 			t.Errorf("%d letters after %d", more, letters)
 		}
 		for _, m := range b.broker.Read(event.DeadLetters(service)) {

@@ -108,7 +108,7 @@ func TestAHoldOfTransactionsLastsWhileTooManyFail(t *testing.T) {
 
 // While one source is held another one begins its own hold; each goes on when its records pass.
 func TestSeveralHoldsOfTransactions(t *testing.T) {
-	inBatches(t, nil, numbered(received, "", 200), func(b *batches) {
+	inBatches(t, nil, backlog(), func(b *batches) {
 		b.bad = func(m event.Message) bool { return m.Topic == receivedMall && string(m.Value) == "0" }
 		b.sleep(20 * time.Second)
 		b.send(mallPushes(100, 1)...)
@@ -123,7 +123,7 @@ func TestSeveralHoldsOfTransactions(t *testing.T) {
 		b.send(mallPushes(100, 3)[100:]...)
 		b.sleep(70 * time.Second)
 		checkHeld(t, b.loop.Process)
-		b.check(200, 200, 100)
+		b.check(600, 200, 100)
 	})
 }
 
@@ -194,7 +194,7 @@ func TestAHoldEndsWithItsLastPartition(t *testing.T) {
 		w.Settings.Slot = name
 		w.options = append(slices.Clone(w.options), kgo.Balancers(toNewest{kgo.RangeBalancer()}))
 	}
-	inBatches(t, func(w *Transactions) { slot(w, "1") }, numbered(received, "", 200), func(b *batches) {
+	inBatches(t, func(w *Transactions) { slot(w, "1") }, backlog(), func(b *batches) {
 		b.sleep(20 * time.Second)
 		checkHeld(t, b.loop.Process, "icbu")
 		other := *b.loop
@@ -213,7 +213,7 @@ func TestAHoldEndsWithItsLastPartition(t *testing.T) {
 		b.mended.Store(true)
 		b.sleep(70 * time.Second)
 		checkHeld(t, b.loop.Process)
-		b.check(200, 0, 0)
+		b.check(600, 0, 0)
 	})
 }
 

@@ -64,6 +64,10 @@ func mallPushes(keys, each int) []event.Message {
 	return all
 }
 
+// backlog are 600 records of icbu. Each of the six partitions has more of them than a window holds: the first fetch may bring
+// one partition only, and no letter may be written of that one either.
+func backlog() []event.Message { return messages(received, 200, 3) }
+
 func (b *batches) check(icbu, mall, letters int) {
 	b.t.Helper()
 	for topic, want := range map[string]int{mainTopic: icbu, event.Validated(order.Mall): mall, event.DeadLetters("validate"): letters} {
@@ -101,7 +105,7 @@ func TestBadRulesWithABacklogWriteNoLetter(t *testing.T) {
 
 // The hold is this process's own: it outlives sessions, and partitions that come and go.
 func TestHoldOutlivesTheSession(t *testing.T) {
-	inBatches(t, nil, messages(received, 200, 1), func(b *batches) {
+	inBatches(t, nil, backlog(), func(b *batches) {
 		b.sleep(10 * time.Second)
 		for range 3 {
 			fault := b.broker.Cluster.Fault(kfake.Fault{
@@ -118,7 +122,7 @@ func TestHoldOutlivesTheSession(t *testing.T) {
 		b.mended.Store(true)
 		b.sleep(70 * time.Second)
 		checkHeld(t, b.loop.Process)
-		b.check(200, 30, 0)
+		b.check(600, 30, 0)
 	})
 }
 
@@ -186,7 +190,7 @@ func TestNothingOfAHoldStaysBehindAStop(t *testing.T) {
 
 // Partitions of a held topic move between workers: no letter is written, and each record comes out once.
 func TestHoldOfTransactionsAcrossRebalances(t *testing.T) {
-	inBatches(t, nil, messages(received, 300, 2), func(b *batches) {
+	inBatches(t, nil, backlog(), func(b *batches) {
 		b.sleep(10 * time.Second)
 		for range 2 {
 			other := *b.loop

@@ -73,7 +73,6 @@ func TestBatchFindsItsCulprits(t *testing.T) {
 		forever, largest := make(chan struct{}), 0
 		broker, options := bustest.StartVirtual(t)
 		b := &bubble{t: t, broker: broker, client: broker.Client(), journal: newJournal()}
-		b.send(messages(mainTopic, 100, 1)...)
 		w := newWorker(broker, nil)
 		w.options, w.MaxBatch, w.InFlight, w.Linger = options, 50, 2, 20*time.Millisecond
 		w.Handle = func(_ context.Context, in []event.Message) []Result {
@@ -101,6 +100,8 @@ func TestBatchFindsItsCulprits(t *testing.T) {
 				t.Errorf("Run: %v", err)
 			}
 		})
+		b.settle()
+		b.send(messages(mainTopic, 100, 1)...)
 		b.sleep(10 * time.Minute)
 		codes := map[string]int{}
 		for _, code := range b.letters() {

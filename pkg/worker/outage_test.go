@@ -77,6 +77,10 @@ func (b *bubble) sleep(d time.Duration) {
 	synctest.Wait()
 }
 
+// settle lets the worker join and ask for all of its partitions. What is sent after that comes at once; of what lay there
+// before, the first fetch may bring some partitions only, and the next one the rest half a second later.
+func (b *bubble) settle() { b.sleep(5 * time.Second) }
+
 func (b *bubble) letters() (codes []string) {
 	for _, m := range b.broker.Read(event.DeadLetters(service)) {
 		letter, err := deadletter.Parse(m)
@@ -105,7 +109,7 @@ func (b *bubble) gauge(name string) float64 {
 
 func TestThreeFailuresThenDeliveredAtTheFourth(t *testing.T) {
 	tries := 0
-	inBubble(t, messages(mainTopic, 1, 1), func(b *bubble) Handler {
+	inBubble(t, nil, func(b *bubble) Handler {
 		return func(_ context.Context, in event.Message) Result {
 			if tries++; tries <= 3 {
 				return Result{Err: errors.New("500")}
@@ -113,6 +117,8 @@ func TestThreeFailuresThenDeliveredAtTheFourth(t *testing.T) {
 			return b.done(in)
 		}
 	}, func(b *bubble) {
+		b.settle()
+		b.send(messages(mainTopic, 1, 1)...)
 		b.sleep(5 * time.Second) // 0.5 + 1 + 2 s, and a fifth of jitter
 		if tries != 4 || b.count() != 1 {
 			t.Errorf("%d tries, %d effects after %s", tries, b.count(), b.since())
@@ -153,6 +159,7 @@ func TestPoisonAmongHealthyOrdersIsExhausted(t *testing.T) {
 			return b.done(in)
 		}
 	}, func(b *bubble) {
+		b.settle()
 		b.send(event.Message{Topic: mainTopic, Key: "icbu:poison"})
 		for i := range 600 {
 			b.send(event.Message{Topic: mainTopic, Key: fmt.Sprint("icbu:", i)})
@@ -171,7 +178,7 @@ func TestPoisonAmongHealthyOrdersIsExhausted(t *testing.T) {
 func TestOutageOpensTheBreakerAndLeavesNoLetter(t *testing.T) {
 	var mu sync.Mutex
 	up, calls, most, now := true, 0, 0, 0
-	inBubble(t, messages(mainTopic, 300, 2), func(b *bubble) Handler {
+	inBubble(t, nil, func(b *bubble) Handler {
 		return func(ctx context.Context, in event.Message) Result {
 			mu.Lock()
 			now++
@@ -189,6 +196,8 @@ func TestOutageOpensTheBreakerAndLeavesNoLetter(t *testing.T) {
 			return b.done(in)
 		}
 	}, func(b *bubble) {
+		b.settle()
+		b.send(messages(mainTopic, 300, 2)...)
 		b.sleep(time.Minute)
 		if b.count() != 600 || most != 256 {
 			t.Errorf("before the outage: %d effects, %d at once", b.count(), most)
