@@ -203,16 +203,17 @@ func TestRecordsStandBesideDocuments(t *testing.T) {
 func TestRegistryAway(t *testing.T) {
 	fake := srfake.New()
 	var asked atomic.Int32
+	var well atomic.Bool
 	waiting := make(chan struct{})
 	fake.Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
 		if asked.Add(1) == 2 {
 			close(waiting)
 		}
-		if asked.Load() <= 2 {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return true
+		if well.Load() {
+			return false
 		}
-		return false
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return true
 	})
 	broker := bustest.Start(t)
 	for i := range 2 {
@@ -223,6 +224,7 @@ func TestRegistryAway(t *testing.T) {
 	if early := broker.Read(event.Validated(order.ICBU)); len(early) != 0 {
 		t.Errorf("%d documents without records for analysts", len(early))
 	}
+	well.Store(true)
 	broker.Wait(published.Topic, 2)
 	fake.Close()
 	broker.Produce(record(order.ICBU, "icbu:P1", `{"ali_order_no":"P1"}`))
