@@ -2,11 +2,14 @@ package registryserver
 
 import (
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/sr"
+
+	"orderflow/pkg/bustest"
 )
 
 // Versions of one schema, and what a registry says to them at BACKWARD_TRANSITIVE.
@@ -22,7 +25,8 @@ func avroSchema(text string) sr.Schema { return sr.Schema{Schema: text} }
 
 func newClient(t *testing.T, url string) *sr.Client {
 	t.Helper()
-	client, err := sr.NewClient(sr.URLs(url))
+	// A registry has an answer after 4 s, also on a busy machine that is late with it.
+	client, err := sr.NewClient(sr.URLs(url), sr.HTTPClient(&http.Client{Timeout: bustest.Patience}))
 	if err != nil {
 		t.Fatal(err)
 	}
