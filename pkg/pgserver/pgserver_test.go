@@ -19,6 +19,10 @@ import (
 	"orderflow/pkg/pgtest"
 )
 
+// patience is how long a test waits for another process. It is long because the machine may be busy; nothing waits for it
+// when all is well.
+const patience = 3 * time.Minute
+
 func TestStopStartKeepsData(t *testing.T) {
 	s := pgtest.Server(t)
 	exec1(t, s.URL("postgres"), "create table kept (n int); insert into kept values (7)")
@@ -50,7 +54,7 @@ func TestKilledPostmasterRecovers(t *testing.T) {
 	}
 	asleep := make(chan error, 1)
 	go func() {
-		_, err := busy.Exec(t.Context(), "select pg_sleep(1)") // it outlives its postmaster for a moment
+		_, err := busy.Exec(t.Context(), "select pg_sleep(600)") // it outlives its postmaster for a moment
 		asleep <- err
 	}()
 	if err := s.Kill(); err != nil {
@@ -181,7 +185,7 @@ func TestServerDiesWithItsParent(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) && !zombie(pid) {
 		if time.Now().After(deadline) {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
@@ -211,7 +215,7 @@ func beParent(t *testing.T, dir string) {
 
 func awaitPID(t *testing.T, path string) int {
 	t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		if text, err := os.ReadFile(path); err == nil {
 			pid, err := strconv.Atoi(string(text))
@@ -245,13 +249,13 @@ func shortDir(t *testing.T) string {
 
 var lastPort = os.Getpid() * 67
 
-// freeAddr finds a port below those that the kernel gives away by itself: before a server listens there, it has a cluster to
-// make.
+// freeAddr finds a port below those that the kernel gives away by itself, and above those of pkg/bustest: before a server
+// listens there, it has a cluster to make.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	for range 1000 {
 		lastPort++
-		listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(10_000+lastPort%20_000))
+		listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(30_000+lastPort%2_700))
 		if err == nil {
 			defer func() { _ = listener.Close() }()
 			return listener.Addr().String()
