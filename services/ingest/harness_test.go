@@ -67,6 +67,14 @@ func settings(broker *bustest.Broker) *Settings {
 	}
 }
 
+// patient gives Kafka nearly as long as a connection may take, for a test that is not about Kafka's being slow. It comes before
+// start.
+func patient(t *testing.T) {
+	ack, kept := ackTimeout, quarantineTimeout
+	t.Cleanup(func() { ackTimeout, quarantineTimeout = ack, kept })
+	ackTimeout, quarantineTimeout = 20*time.Second, 20*time.Second
+}
+
 // start runs ingest with the settings as changed, and waits until it is ready.
 func start(t *testing.T, changes ...func(*Settings)) *ingest {
 	t.Helper()

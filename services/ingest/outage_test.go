@@ -127,6 +127,7 @@ func TestHalfWrittenBatch(t *testing.T) {
 // While Kafka is frozen only as many pushes wait as there are slots; the others hear of it at once, and no source takes
 // the slots that belong to another.
 func TestInFlightIsCapped(t *testing.T) {
+	patient(t)
 	in := start(t, func(s *Settings) { s.Ingest.MaxInFlight = 8 })
 	thaw := make(chan struct{})
 	in.broker.Cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
@@ -158,6 +159,7 @@ func TestInFlightIsCapped(t *testing.T) {
 
 // A graceful stop answers what it accepted, and takes nothing new.
 func TestStopAnswersWhatItAccepted(t *testing.T) {
+	patient(t)
 	in := start(t)
 	thaw := make(chan struct{})
 	in.broker.Cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
@@ -187,6 +189,7 @@ func TestStopAnswersWhatItAccepted(t *testing.T) {
 
 // A sender that hangs, trickles or hangs up holds no slot and costs no push of others.
 func TestSlowSendersCostNothing(t *testing.T) {
+	patient(t)
 	in := start(t, func(s *Settings) { s.Ingest.MaxInFlight = 4 })
 	for i := range 100 {
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(in.url, "http://"))
@@ -233,6 +236,7 @@ func TestCutOffBody(t *testing.T) {
 
 // A sender that hangs up while its push is being written must not fail the batch of the others.
 func TestSenderHangsUp(t *testing.T) {
+	patient(t)
 	in := start(t)
 	thaw := make(chan struct{})
 	in.broker.Cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {

@@ -56,6 +56,7 @@ func (in *ingest) gauge(name string, labels ...string) float64 {
 
 // What is refused is kept with its cause, and never reaches a received topic.
 func TestRefusedRequestsAreKept(t *testing.T) {
+	patient(t)
 	in := start(t)
 	now := time.Now()
 	signed := []byte(`{"ali_order_no":"P1"}`)
@@ -120,6 +121,7 @@ func TestRefusedRequestsAreKept(t *testing.T) {
 }
 
 func TestContentTypeIsCleaned(t *testing.T) {
+	patient(t)
 	in := start(t)
 	r := in.request(http.MethodPost, procurementPrefix+token+procurementSuffix, strings.Repeat("小x", 200), []byte("{"))
 	in.do(r)
@@ -131,6 +133,7 @@ func TestContentTypeIsCleaned(t *testing.T) {
 
 // A flood of bad signatures is answered but hardly kept; what proven senders send is kept all the same.
 func TestFloodDoesNotFillQuarantine(t *testing.T) {
+	patient(t)
 	in := start(t, func(s *Settings) { s.Ingest.QuarantineRate = 0.0001 }) // its burst, and nothing more in this test
 	content := []byte(`{"ali_order_no":"P1"}`)
 	for range 200 {
