@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"orderflow/pkg/bus"
@@ -39,7 +40,7 @@ func TestTwoInstancesAReplayAndANewerPushOfTheSameOrder(t *testing.T) {
 	})
 	s.start(g)
 	s.start(g)
-	s.broker.WaitMembers(service, 2)
+	s.waitForBoth()
 	// The group's balancer likes to give equal numbers of both topics to one member, so the replays go astray.
 	client := s.broker.Client(kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	defer client.Close()
@@ -90,5 +91,18 @@ func TestTwoInstancesAReplayAndANewerPushOfTheSameOrder(t *testing.T) {
 	t.Logf("%d of %d orders were handled by both instances", len(split), orders)
 	if len(split) == 0 {
 		t.Error("no order was handled by both instances")
+	}
+}
+
+// waitForBoth waits until two instances have all partitions, and each of them some. A group is stable already when the first
+// one has not given any away yet.
+func (s *stage) waitForBoth() {
+	s.t.Helper()
+	const partitions = 2 * 6 // of the main topic and of the replays
+	if _, err := s.broker.Cluster.WaitGroupInfo(s.broker.Context(), service, func(info *kfake.GroupInfo) bool {
+		return info != nil && len(info.Members) == 2 && info.NumAssigned() == partitions &&
+			info.Members[0].NumAssigned() > 0 && info.Members[1].NumAssigned() > 0
+	}); err != nil {
+		s.t.Fatal(err)
 	}
 }
