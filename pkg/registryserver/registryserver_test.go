@@ -1,6 +1,7 @@
 package registryserver
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -77,6 +78,7 @@ func TestRegistriesOnOneLogNeverGiveAnIdTwice(t *testing.T) {
 	}
 	const schemas, subjects = 12, 3
 	type result struct{ text, subject, id string }
+	ctx := broker.Context()
 	results := make(chan result, len(clients)*schemas*subjects)
 	var group sync.WaitGroup
 	for c, client := range clients {
@@ -86,7 +88,10 @@ func TestRegistriesOnOneLogNeverGiveAnIdTwice(t *testing.T) {
 					n = (n + 5*c + 3*subject) % schemas // everybody in another order, or they would want the same ids for the same schemas
 					text := fmt.Sprintf(`{"type":"record","name":"R","fields":[{"name":"f%d","type":"int","default":0}]}`, n)
 					name := fmt.Sprintf("s%d", subject)
-					id, err := client.RegisterSchema(t.Context(), name, avroSchema(text), -1, -1)
+					id, err := client.RegisterSchema(ctx, name, avroSchema(text), -1, -1)
+					for busy(err) && ctx.Err() == nil { // its turn did not come within 4 s, on a busy machine
+						id, err = client.RegisterSchema(ctx, name, avroSchema(text), -1, -1)
+					}
 					if err != nil {
 						t.Errorf("register: %v", err)
 						return
@@ -129,6 +134,12 @@ func TestRegistriesOnOneLogNeverGiveAnIdTwice(t *testing.T) {
 			before = text
 		}
 	}
+}
+
+// busy tells whether a registry had no time, as a caller takes it: it asks again.
+func busy(err error) bool {
+	answer, ok := errors.AsType[*sr.ResponseError](err)
+	return ok && answer.StatusCode == http.StatusServiceUnavailable
 }
 
 // While Kafka is away, what stands is told, and everything else is the world's failure and not the caller's.
