@@ -40,12 +40,13 @@ func TestLedgerReadsTheSameHoweverLongItIs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	db.Close() // its sessions tell what they read when they end
+	db.Close()
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(t.Context()) }()
+	awaitStatistics(t, conn)
 	var read int64
 	err = conn.QueryRow(t.Context(), `select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) from pg_stat_user_tables
 		where relname = 'deliveries'`).Scan(&read)

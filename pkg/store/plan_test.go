@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"orderflow/pkg/store"
 )
 
@@ -56,5 +58,17 @@ func (s *shelf) wantNoScan(t *testing.T, ask func(b *store.Store) error) {
 	}
 	if explained == 0 {
 		t.Errorf("nothing was asked: %+v", asked)
+	}
+}
+
+// awaitStatistics waits until no other session is in the connection's database. What a session read is told when it ends,
+// which is after its client has gone, and before it leaves the list.
+func awaitStatistics(t *testing.T, conn *pgx.Conn) {
+	t.Helper()
+	for others := 1; others > 0; {
+		err := conn.QueryRow(t.Context(), `select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`).Scan(&others)
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
