@@ -41,7 +41,7 @@ func chromium(t *testing.T) context.Context {
 		t.Fatal("chromium is missing: deploy/setup.sh all installs it; on Debian: apt-get install chromium fonts-noto-cjk")
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(program), chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
+		chromedp.ExecPath(program), chromedp.DisableGPU, // and a folder that chromedp removes: it knows who still writes there
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.WSURLReadTimeout(bustest.Patience))
 	if os.Geteuid() == 0 { // Chromium's sandbox refuses root
 		options = append(options, chromedp.NoSandbox)
@@ -72,7 +72,8 @@ func openWindow(browser context.Context, t *testing.T, base, dir string) *window
 		switch e := event.(type) {
 		case *log.EventEntryAdded:
 			refused := strings.Contains(e.Entry.Text, "the server responded with a status of 4") && !strings.Contains(e.Entry.URL, "/assets/")
-			away := strings.Contains(e.Entry.Text, "net::ERR_CONNECTION_REFUSED") // the console was stopped
+			// The console was stopped, perhaps while the page was asking.
+			away := strings.Contains(e.Entry.Text, "net::ERR_CONNECTION_") || strings.Contains(e.Entry.Text, "net::ERR_EMPTY_RESPONSE")
 			if e.Entry.Level == log.EntryLevelError && !refused && !away || strings.Contains(e.Entry.Text, "Content Security Policy") {
 				t.Errorf("the browser says: %s %s", e.Entry.Text, e.Entry.URL)
 			}
@@ -312,9 +313,18 @@ const contrastScript = `(() => {
 	return seen > 5 ? faint : ["only " + seen + " texts were found"];
 })()`
 
-// tabsThrough sees that Tab leads through everything on the page that can be used, each in sight and marked.
+// standStill keeps a page that brings itself up to date as it is now.
+func (w *window) standStill() {
+	w.t.Helper()
+	eval[bool](w, `(document.addEventListener("htmx:beforeSwap", e => { e.detail.shouldSwap = false; }), true)`)
+	w.until(`!document.querySelector(".htmx-settling, .htmx-swapping, .htmx-added")`)
+}
+
+// tabsThrough sees that Tab leads through everything on the page that can be used, each in sight and marked. The page stands
+// still meanwhile: what comes or goes with a new part, such as a process that answered late, would be counted wrongly.
 func (w *window) tabsThrough(where string) {
 	w.t.Helper()
+	w.standStill()
 	const usable = `[...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, summary, [tabindex='0']")].filter(e => e.checkVisibility({ visibilityProperty: true }))`
 	eval[bool](w, `(() => { document.activeElement.blur(); scrollTo(0, 0); return true; })()`)
 	want := eval[int](w, usable+`.length`)
