@@ -35,7 +35,7 @@ func (s *stand) waitFor(what string, condition func() bool) {
 
 // Each effect of a fault at each partner: what the client makes of it, and whether the order was taken.
 func TestFaultEffects(t *testing.T) {
-	date := time.Now().Add(30 * time.Second).UTC().Format(http.TimeFormat)
+	date := time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)
 	for _, c := range []struct {
 		partner, effect string
 		class           partner.Class
