@@ -143,7 +143,7 @@ func oneBadOrderAmongAHundred(t *testing.T, s *stack) {
 	orders := manyMall("HQS0001", "B", 100)
 	bad := orders[42]
 	orders[42].body = strings.Replace(bad.body, `"TotalMoney":`+bad.total, `"TotalMoney":`+bad.total+`1`, 1)
-	s.accepted("mall", s.pushMall(batch(orders)))
+	s.accepted("mall", s.sentUntilTaken(func() answer { return s.pushMall(batch(orders)) }))
 	good := append(append([]pushed{}, orders[:42]...), orders[43:]...)
 	s.waitFinal(patience, good)
 	s.deliveredOnce(good)
@@ -153,13 +153,19 @@ func oneBadOrderAmongAHundred(t *testing.T, s *stack) {
 	}
 }
 
-// An order that EZR refuses, with all that came in its batch, is found by at most 15 calls; the others arrive. The hundred may
-// have come to the uploader from up to six partitions, one after the other: then the smaller batches have a call each.
+// An order that EZR refuses, with all that came in its batch, is found by at most 15 calls; the others arrive. The uploader
+// begins when all are validated, in however many transactions. They may still come to it from up to six partitions, one after
+// the other: then the smaller batches have a call each.
 func oneOfAHundredThatEZRRefuses(t *testing.T, s *stack) {
 	orders := manyMall("HQS0002", "C", 100)
 	bad, before := orders[42], s.calls("ezr")
 	s.faults(`{"partner":"ezr","order_no":"C0042","code":2001}`)
-	s.accepted("mall", s.pushMall(batch(orders)))
+	s.services["mallupload"].stop()
+	s.accepted("mall", s.sentUntilTaken(func() answer { return s.pushMall(batch(orders)) }))
+	for _, o := range orders {
+		s.waitState(o.key, "validated")
+	}
+	s.restart("mallupload")
 	good := append(append([]pushed{}, orders[:42]...), orders[43:]...)
 	s.waitFinal(patience, good)
 	s.waitState(bad.key, "parked")

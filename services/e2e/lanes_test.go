@@ -25,7 +25,7 @@ const (
 // TestWorkersUnderWay holds what a crash of a worker and a blocked order cost the others, on a real Kafka.
 func TestWorkersUnderWay(t *testing.T) {
 	t.Parallel()
-	s := startStack(t, startApache)
+	s := startStack(t, startApache, "MAX_ATTEMPTS=100") // the blocked order must not be given up before the others are through
 	warm := icbuIn(allPartitions(), "W", receivedPartitions)
 	s.pushAll(warm)
 	s.waitFinal(patience, warm)

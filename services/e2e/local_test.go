@@ -12,12 +12,21 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // clone is a folder in which `make run` can work: what it needs of a clone, and nothing beside it.
 func clone(t *testing.T) (dir string, env []string) {
 	t.Helper()
-	dir = t.TempDir()
+	dir, err := os.MkdirTemp("", "of-run-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // PostgreSQL may end, and write, a moment after local
+		for late := time.Now().Add(patience); os.RemoveAll(dir) != nil && time.Now().Before(late); {
+			<-time.After(50 * time.Millisecond)
+		}
+	})
 	for name, target := range map[string]string{"bin": bin, "schemas": filepath.Join(root(), "schemas")} {
 		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)

@@ -67,13 +67,15 @@ func batch(orders []pushed) []byte {
 func (s *stack) push(orders ...pushed) {
 	s.t.Helper()
 	for _, o := range orders {
-		switch o.source {
-		case "icbu":
-			s.accepted(o.source, s.pushICBU([]byte(o.body)))
-		case "procurement":
-			s.accepted(o.source, s.pushProcurement([]byte(o.body)))
-		case "mall":
-			s.accepted(o.source, s.pushMall(batch([]pushed{o})))
-		}
+		s.accepted(o.source, s.sentUntilTaken(func() answer {
+			switch o.source {
+			case "icbu":
+				return s.pushICBU([]byte(o.body))
+			case "procurement":
+				return s.pushProcurement([]byte(o.body))
+			default:
+				return s.pushMall(batch([]pushed{o}))
+			}
+		}))
 	}
 }

@@ -64,6 +64,17 @@ func (s *stack) post(url, contentType string, header http.Header, body []byte) a
 	return a
 }
 
+// sentUntilTaken pushes as a sender does: one that is told to come again because Kafka was too slow pushes the same once more.
+func (s *stack) sentUntilTaken(push func() answer) (a answer) {
+	s.t.Helper()
+	for late := time.Now().Add(patience); ; <-time.After(time.Second) {
+		a = push()
+		if a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" || time.Now().After(late) {
+			return a
+		}
+	}
+}
+
 func tryPost(ctx context.Context, url, contentType string, header http.Header, body []byte) (answer, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
