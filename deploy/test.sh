@@ -30,7 +30,7 @@ tools() {
 
 # The tools' module stands outside go.work: its tests hold Dockerfile and compose file against the services, and the test
 # cache does not see files outside a module.
-deployment() { (cd deploy/tools && GOWORK=off ../../bin/gotestsum --format standard-quiet --jsonfile "$results/deployment.json" -- -count=1 ./...); }
+deployment() { (cd deploy/tools && GOWORK=off ../../bin/gotestsum --format standard-quiet --jsonfile "$results/deployment.json" -- -count=1 -timeout 20m ./...); }
 
 # A step that hangs ends in time for a dump of its goroutines, whatever the machine's speed; all together take 20 minutes.
 unit() { gotest unit -race -timeout 30m work; }
