@@ -249,13 +249,13 @@ func shortDir(t *testing.T) string {
 
 var lastPort = os.Getpid() * 67
 
-// freeAddr finds a port below those that the kernel gives away by itself, and above those of pkg/bustest: before a server
-// listens there, it has a cluster to make.
+// freeAddr finds a port below those that the kernel gives away by itself, and above those of other packages' tests: before a
+// server listens there, it has a cluster to make.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	for range 1000 {
 		lastPort++
-		listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(30_000+lastPort%2_700))
+		listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(32_000+lastPort%700))
 		if err == nil {
 			defer func() { _ = listener.Close() }()
 			return listener.Addr().String()

@@ -77,12 +77,12 @@ var bin = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
-// Above the ports of the brokers that other packages' tests start meanwhile: local takes its own only seconds after they were
-// found free.
+// Above the ports of pkg/bustest and below those of pkg/pgserver, whose tests may run meanwhile: local takes its own only
+// seconds after they were found free.
 var nextPort = struct {
 	sync.Mutex
 	n int
-}{n: 30_000 + os.Getpid()*53%2000}
+}{n: 30_000 + os.Getpid()*53%1_300}
 
 // freePorts finds n consecutive free loopback ports, below those that the kernel hands to outgoing connections.
 func freePorts(t *testing.T, n int) []string {
