@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"orderflow/pkg/bustest"
 	"orderflow/pkg/event"
 	"orderflow/pkg/order"
 )
@@ -95,13 +96,13 @@ func TestPriceQueryWhileOKKIIsSlow(t *testing.T) {
 // inTime holds that an answer comes within a limit. A busy machine may be late, but not each time.
 func inTime(t *testing.T, limit time.Duration, ask func()) {
 	t.Helper()
-	var took []time.Duration
-	for range 10 {
+	soonest := bustest.Patience
+	for late := time.Now().Add(bustest.Patience); time.Now().Before(late); {
 		begun := time.Now()
 		ask()
-		if took = append(took, time.Since(begun)); took[len(took)-1] <= limit {
+		if soonest = min(soonest, time.Since(begun)); soonest <= limit {
 			return
 		}
 	}
-	t.Errorf("answered after %s, never within %s", took, limit)
+	t.Errorf("never answered within %s, the soonest was %s", limit, soonest)
 }
