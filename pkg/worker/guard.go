@@ -139,9 +139,14 @@ type heldError struct {
 	ratio       float64
 }
 
-func (g *guard) heldError(source string) *heldError {
+// count tells how many of how many records in a source's window failed.
+func (g *guard) count(source string) (failed, total int) {
 	w := g.windows[source]
-	return &heldError{source: source, bad: w.bad, window: len(w.verdicts), ratio: g.ratio}
+	return w.bad, len(w.verdicts)
+}
+
+func (g *guard) heldError(source string, failed, total int) *heldError {
+	return &heldError{source: source, bad: failed, window: total, ratio: g.ratio}
 }
 
 func (e *heldError) Error() string {

@@ -18,9 +18,12 @@ const (
 
 // heldSource is what the lanes keep of a hold: the records whose letters were not written, with those on trial, and how the
 // round under way goes. The records that were tried last are the last.
+//
+// The first round begins with the hold and tries nothing: it adds what was under way by then to the window. Of records that
+// run beside each other those that fail often end first, so that a window may be full of them though most will pass.
 type heldSource struct {
 	records       []*record
-	round         bool
+	first, round  bool
 	failed, total int // of the round
 }
 
@@ -39,19 +42,21 @@ func (l *loop) withhold(r *record, d decision, now time.Time) bool {
 	case d.again:
 		return false
 	case h != nil:
+		h.total++
 		if d.fault == nil {
 			return false
 		}
+		h.failed++
 	case !l.guard.fold(r.source, d.fault != nil):
 		return false
 	default:
-		h = &heldSource{}
+		h = &heldSource{first: true, round: true}
+		h.failed, h.total = l.guard.count(r.source)
 		l.held[r.source] = h
 		l.guard.hold(r.source, now)
-		showHold(l.Process, l.metrics, l.guard.heldError(r.source))
 		l.lanes.hold(r.source, now)
 	}
-	r.mark = waitsForRound
+	r.mark = failedRound
 	h.records = append(h.records, r)
 	l.lanes.retry(r, now, now) // the lane parks
 	return true
@@ -83,7 +88,7 @@ func (l *loop) judgeHeld(now time.Time) (wake time.Time) {
 		if !h.round && l.guard.due(source, now) {
 			l.beginRound(source, h, now)
 		}
-		if h.round && !slices.ContainsFunc(h.records, (*record).onTrial) {
+		if h.round && !l.awaited(source, h) {
 			l.endRound(source, h, now)
 		}
 		if !h.round && l.held[source] == h {
@@ -91,6 +96,19 @@ func (l *loop) judgeHeld(now time.Time) (wake time.Time) {
 		}
 	}
 	return wake
+}
+
+// awaited tells whether a round still waits for a verdict.
+func (l *loop) awaited(source string, h *heldSource) bool {
+	if !h.first {
+		return slices.ContainsFunc(h.records, (*record).onTrial)
+	}
+	for c := range l.calls {
+		if !c.settling && slices.ContainsFunc(c.records, func(r *record) bool { return r.source == source }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *record) onTrial() bool { return r.mark == onTrial && !r.dropped }
@@ -124,9 +142,11 @@ func (l *loop) beginRound(source string, h *heldSource, now time.Time) {
 	}
 }
 
-// endRound ends the hold if enough records passed, or if none is left to judge: their partitions went to other workers.
+// endRound ends the hold if enough records passed, or if none is left to judge: their partitions went to other workers. A
+// hold that the first round ends was a matter of a moment, of which nobody is told.
 func (l *loop) endRound(source string, h *heldSource, now time.Time) {
-	h.round = false
+	first := h.first
+	h.first, h.round = false, false
 	left := slices.ContainsFunc(h.records, func(r *record) bool { return r.mark != unmarked && !r.dropped })
 	switch {
 	case h.total > 0 && l.guard.passes(h.failed, h.total):
@@ -135,10 +155,15 @@ func (l *loop) endRound(source string, h *heldSource, now time.Time) {
 		l.guard.lift(source)
 	default:
 		l.guard.hold(source, now) // the next round is a minute from now, however long this one took
+		if first {
+			showHold(l.Process, l.metrics, l.guard.heldError(source, h.failed, h.total))
+		}
 		return
 	}
 	delete(l.held, source)
-	showGoOn(l.Process, l.metrics, source, h.failed, h.total)
+	if !first {
+		showGoOn(l.Process, l.metrics, source, h.failed, h.total)
+	}
 	for _, r := range h.records {
 		if r.mark == waitsForRound {
 			r.mark = unmarked

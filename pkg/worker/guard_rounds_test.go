@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"orderflow/pkg/event"
 )
@@ -164,56 +162,6 @@ func TestARoundGathersWhatComes(t *testing.T) {
 		b.sleep(5 * time.Second)
 		checkHeld(t, b.loop.Process)
 		b.check(1, 0, 1)
-	})
-}
-
-// toNewest gives every partition to the member with the greatest slot.
-type toNewest struct{ kgo.GroupBalancer }
-
-func (n toNewest) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
-	balancer, err := kgo.NewConsumerBalancer(n, members)
-	return balancer, balancer.MemberTopics(), err
-}
-
-func (toNewest) Balance(b *kgo.ConsumerBalancer, topics map[string]int32) kgo.IntoSyncAssignment {
-	members := b.Members()
-	newest := slices.MaxFunc(members, func(a, b kmsg.JoinGroupResponseMember) int { return strings.Compare(*a.InstanceID, *b.InstanceID) })
-	plan := b.NewPlan()
-	for topic, partitions := range topics {
-		for i := range partitions {
-			plan.AddPartition(&newest, topic, i)
-		}
-	}
-	return plan
-}
-
-// A source whose partitions went to another worker is held there, and not here any more; when they come back, so does the
-// hold, before a letter is written.
-func TestAHoldEndsWithItsLastPartition(t *testing.T) {
-	slot := func(w *Transactions, name string) {
-		w.Settings.Slot = name
-		w.options = append(slices.Clone(w.options), kgo.Balancers(toNewest{kgo.RangeBalancer()}))
-	}
-	inBatches(t, func(w *Transactions) { slot(w, "1") }, backlog(), func(b *batches) {
-		b.sleep(20 * time.Second)
-		checkHeld(t, b.loop.Process, "icbu")
-		other := *b.loop
-		other.Process = process()
-		slot(&other, "2")
-		r := runTransactions(b.t, &other)
-		b.sleep(80 * time.Second)
-		checkHeld(t, b.loop.Process)
-		checkHeld(t, other.Process, "icbu")
-		if err := r.stop(); err != nil {
-			t.Errorf("Run: %v", err)
-		}
-		b.sleep(80 * time.Second)
-		checkHeld(t, b.loop.Process, "icbu")
-		b.check(0, 0, 0)
-		b.mended.Store(true)
-		b.sleep(70 * time.Second)
-		checkHeld(t, b.loop.Process)
-		b.check(600, 0, 0)
 	})
 }
 

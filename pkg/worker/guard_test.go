@@ -143,7 +143,8 @@ func TestHeldConditionSaysWhatToDo(t *testing.T) {
 	g := guardOf(0.5, 2)
 	g.fold("mall", true)
 	g.fold("mall", true)
-	text := g.heldError("mall").Error()
+	failed, total := g.count("mall")
+	text := g.heldError("mall", failed, total).Error()
 	for _, part := range []string{"mall", "2 of its last 2", "0.5", "mend", "DEAD_LETTER_RATIO=1"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("%q is not in %q", part, text)

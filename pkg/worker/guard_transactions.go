@@ -43,7 +43,8 @@ func (t *transactions) weigh(client *kgo.Client, results []transformed, now time
 			continue
 		}
 		if !after.held(source) && after.fold(source, result.fault != nil) {
-			showHold(t.Process, t.metrics, after.heldError(source))
+			failed, total := after.count(source)
+			showHold(t.Process, t.metrics, after.heldError(source, failed, total))
 			after.hold(source, now)
 		}
 		if after.held(source) {

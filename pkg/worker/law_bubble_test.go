@@ -150,29 +150,3 @@ func TestCallOfAPartitionThatMovesIsInterrupted(t *testing.T) {
 		}
 	})
 }
-
-// Partitions of a held topic move between workers: no letter is written, and each record comes out once.
-func TestHoldOfTransactionsAcrossRebalances(t *testing.T) {
-	inBatches(t, nil, backlog(), func(b *batches) {
-		b.sleep(10 * time.Second)
-		for range 2 {
-			other := *b.loop
-			other.Process = process()
-			r := runTransactions(b.t, &other)
-			b.send(mallPushes(50, 1)...)
-			b.send(messages(received, 300, 1)...)
-			b.sleep(90 * time.Second)
-			checkHeld(t, other.Process, "icbu")
-			if err := r.stop(); err != nil {
-				t.Errorf("Run: %v", err)
-			}
-			b.sleep(90 * time.Second)
-		}
-		b.check(0, 100, 0)
-		checkHeld(t, b.loop.Process, "icbu")
-		b.mended.Store(true)
-		b.sleep(80 * time.Second)
-		checkHeld(t, b.loop.Process)
-		b.check(1200, 100, 0)
-	})
-}
