@@ -32,10 +32,13 @@ type heldSource struct {
 //
 // A round asks the handler, for nothing else can judge. A partner's refusal has no effect there; its acceptance is the
 // record's delivery, and settled like any other.
+//
+// What an earlier hold counted among the few that fail has its letter even in the first round of the next one: counted
+// twice, it could make that fail, and where holds follow each other closely it would be withheld by all of them.
 func (l *loop) withhold(r *record, d decision, now time.Time) bool {
 	h := l.held[r.source]
 	switch {
-	case r.source == "" || r.mark == failedRound && h == nil:
+	case r.source == "" || r.mark == failedRound && (h == nil || h.first):
 		return false
 	case r.mark == onTrial:
 		return l.tried(h, r, d, now)
