@@ -45,3 +45,32 @@ func TestARecordIsCountedByOneHold(t *testing.T) {
 		b.checkNothingLost(4000, 1)
 	})
 }
+
+// Calls that take minutes do not keep it a secret for as long that a source is held. Their verdicts count when they come.
+func TestAFirstRoundIsNoSecretForLong(t *testing.T) {
+	d := &deploy{bad: func(in event.Message) bool { return strings.ContainsAny(in.Key[len(in.Key)-1:], "369") }}
+	d.mended.Store(true)
+	inBubble(t, nil, func(b *bubble) Handler {
+		b.change = func(w *Worker) { w.Timeout = 4 * time.Minute }
+		handle := d.handle(b)
+		return func(ctx context.Context, in event.Message) Result {
+			if !d.bad(in) {
+				time.Sleep(3 * time.Minute) //nolint:forbidigo // the bubble's clock jumps
+			}
+			return handle(ctx, in)
+		}
+	}, func(b *bubble) {
+		b.settle()
+		b.send(messages(mainTopic, 400, 1)...)
+		b.sleep(guardRound - time.Second)
+		checkHeld(t, b.worker.Process)
+		b.sleep(2 * time.Second)
+		checkHeld(t, b.worker.Process, "icbu")
+		if got := len(b.letters()); got != 49 {
+			t.Errorf("%d letters", got)
+		}
+		b.sleep(15 * time.Minute)
+		checkHeld(t, b.worker.Process)
+		b.checkNothingLost(400, 1)
+	})
+}

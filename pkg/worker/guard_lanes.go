@@ -20,7 +20,8 @@ const (
 // round under way goes. The records that were tried last are the last.
 //
 // The first round begins with the hold and tries nothing: it adds what was under way by then to the window. Of records that
-// run beside each other those that fail often end first, so that a window may be full of them though most will pass.
+// run beside each other those that fail often end first, so that a window may be full of them though most will pass. It ends
+// by the time of the next one: a call may take minutes, and somebody must be told by then.
 type heldSource struct {
 	records       []*record
 	first, round  bool
@@ -91,10 +92,10 @@ func (l *loop) judgeHeld(now time.Time) (wake time.Time) {
 		if !h.round && l.guard.due(source, now) {
 			l.beginRound(source, h, now)
 		}
-		if h.round && !l.awaited(source, h) {
+		if h.round && (!l.awaited(source, h) || h.first && l.guard.due(source, now)) {
 			l.endRound(source, h, now)
 		}
-		if !h.round && l.held[source] == h {
+		if (!h.round || h.first) && l.held[source] == h {
 			wake = earlier(wake, l.guard.holds[source])
 		}
 	}
