@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -72,5 +73,35 @@ func TestAFirstRoundIsNoSecretForLong(t *testing.T) {
 		b.sleep(15 * time.Minute)
 		checkHeld(t, b.worker.Process)
 		b.checkNothingLost(400, 1)
+	})
+}
+
+// A handler that never comes back is a failure of every round, and decides none where others pass.
+func TestOneHangDoesNotHoldASourceForEver(t *testing.T) {
+	var forever chan struct{}
+	hangs := func(in event.Message) bool { return strings.HasPrefix(in.Key, "icbu:hang") }
+	d := &deploy{bad: reallyBad}
+	d.mended.Store(true)
+	inBubble(t, numbered(mainTopic, "first", 24), func(b *bubble) Handler {
+		forever = make(chan struct{})
+		handle := d.handle(b)
+		return func(ctx context.Context, in event.Message) Result {
+			if hangs(in) {
+				<-forever
+				return Result{Err: errors.New("late")}
+			}
+			return handle(ctx, in)
+		}
+	}, func(b *bubble) {
+		b.sleep(5 * time.Second)
+		b.send(numbered(mainTopic, "hang", 1)...)
+		b.send(numbered(mainTopic, "bad", 25)...)
+		b.sleep(time.Minute) // the last one of 50 that fails is the one that hangs
+		checkHeld(t, b.worker.Process, "icbu")
+		b.send(numbered(mainTopic, "good", 1000)...)
+		b.sleep(3 * time.Minute)
+		checkHeld(t, b.worker.Process)
+		b.checkNothingLost(1050, 1)
+		close(forever)
 	})
 }

@@ -123,10 +123,10 @@ func (l *loop) beginRound(source string, h *heldSource, now time.Time) {
 	h.round, h.failed, h.total = true, 0, 0
 	h.records = slices.DeleteFunc(h.records, func(r *record) bool { return r.mark == unmarked || r.dropped })
 	fresh := l.lanes.parkedHeads(source)
-	if slices.ContainsFunc(h.records, func(r *record) bool { return r.hanging }) {
-		fresh = nil // they would hang, too
-	}
 	size := l.guard.size
+	if slices.ContainsFunc(h.records, func(r *record) bool { return r.hanging }) {
+		size = min(size, max(1, maxHung-1-l.hung)) // the others may hang, too, and must not end the run
+	}
 	again := min(len(h.records), max(1, size-len(fresh), int(l.guard.ratio*float64(size)/2)))
 	tried := slices.Concat(h.records[:again], fresh[:min(len(fresh), size-again)])
 	h.records = h.records[again:]
