@@ -31,6 +31,12 @@ type call struct {
 var errInterrupted = errors.New("partition taken away")
 
 func (l *loop) start(records []*record, probe bool, now time.Time) {
+	if slices.ContainsFunc(records, func(r *record) bool { return r.hanging }) { // asked again after a hold, it would hang twice
+		c := &call{records: records, settling: true}
+		l.calls[c] = struct{}{}
+		l.blame(c, hung(l.Timeout), now)
+		return
+	}
 	ctx, cancel := context.WithCancelCause(l.work)
 	timed, cancelTimed := context.WithTimeout(ctx, l.Timeout)
 	c := &call{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,6 +103,40 @@ func TestOneHangDoesNotHoldASourceForEver(t *testing.T) {
 		b.sleep(3 * time.Minute)
 		checkHeld(t, b.worker.Process)
 		b.checkNothingLost(1050, 1)
+		close(forever)
+	})
+}
+
+// A hold that ends while handlers hang gives their records up. Asked again, five would hang twice, and end the run.
+func TestWhatHangsIsNotAskedAgainAfterAHold(t *testing.T) {
+	var forever chan struct{}
+	var hung atomic.Int64
+	d := &deploy{bad: reallyBad}
+	d.mended.Store(true)
+	inBubble(t, numbered(mainTopic, "first", 24), func(b *bubble) Handler {
+		forever = make(chan struct{})
+		handle := d.handle(b)
+		return func(ctx context.Context, in event.Message) Result {
+			if strings.HasPrefix(in.Key, "icbu:hang") {
+				hung.Add(1)
+				<-forever
+				return Result{Err: errors.New("late")}
+			}
+			return handle(ctx, in)
+		}
+	}, func(b *bubble) {
+		b.sleep(5 * time.Second)
+		b.send(numbered(mainTopic, "hang", 5)...)
+		b.sleep(time.Second)
+		b.send(numbered(mainTopic, "bad", 26)...)
+		b.sleep(5 * time.Second)
+		b.send(numbered(mainTopic, "good", 1000)...)
+		b.sleep(5 * time.Minute)
+		checkHeld(t, b.worker.Process)
+		if hung.Load() != 5 {
+			t.Errorf("%d handlers hang", hung.Load())
+		}
+		b.checkNothingLost(1055, 1)
 		close(forever)
 	})
 }
