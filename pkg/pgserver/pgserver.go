@@ -165,45 +165,42 @@ func (s *Server) URL(database string) string {
 
 // CreateDatabase creates a database if it does not exist yet.
 func (s *Server) CreateDatabase(ctx context.Context, name string) error {
-	conn, err := pgx.Connect(ctx, s.URL("postgres"))
-	if err != nil {
-		return fmt.Errorf("create database: %w", err)
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	var exists bool
-	err = conn.QueryRow(ctx, "select exists(select from pg_database where datname = $1)", name).Scan(&exists)
-	if err == nil && !exists {
-		_, err = conn.Exec(ctx, "create database "+pgx.Identifier{name}.Sanitize())
-	}
-	if err != nil {
-		return fmt.Errorf("create database: %w", err)
-	}
-	return nil
+	return s.maintain(ctx, "create database", func(conn *pgx.Conn) error {
+		var exists bool
+		err := conn.QueryRow(ctx, "select exists(select from pg_database where datname = $1)", name).Scan(&exists)
+		if err == nil && !exists {
+			_, err = conn.Exec(ctx, "create database "+pgx.Identifier{name}.Sanitize())
+		}
+		return err
+	})
 }
 
 // CloseMaintenance lets only superusers connect to the databases that every new cluster has, where any login could otherwise
 // make temporary tables and large objects. It may be repeated.
 func (s *Server) CloseMaintenance(ctx context.Context) error {
-	conn, err := pgx.Connect(ctx, s.URL("postgres"))
-	if err != nil {
-		return fmt.Errorf("close the databases postgres and template1: %w", err)
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	if _, err := conn.Exec(ctx, "revoke connect on database postgres, template1 from public"); err != nil {
-		return fmt.Errorf("close the databases postgres and template1: %w", err)
-	}
-	return nil
+	return s.maintain(ctx, "close the databases postgres and template1", func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "revoke connect on database postgres, template1 from public")
+		return err
+	})
 }
 
 // DropDatabase drops a database, cutting the connections to it.
 func (s *Server) DropDatabase(ctx context.Context, name string) error {
+	return s.maintain(ctx, "drop database", func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "drop database if exists "+pgx.Identifier{name}.Sanitize()+" with (force)")
+		return err
+	})
+}
+
+// maintain works in the database postgres, which every cluster has; doing says in its error what for.
+func (s *Server) maintain(ctx context.Context, doing string, work func(*pgx.Conn) error) error {
 	conn, err := pgx.Connect(ctx, s.URL("postgres"))
 	if err != nil {
-		return fmt.Errorf("drop database: %w", err)
+		return fmt.Errorf("%s: %w", doing, err)
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	if _, err := conn.Exec(ctx, "drop database if exists "+pgx.Identifier{name}.Sanitize()+" with (force)"); err != nil {
-		return fmt.Errorf("drop database: %w", err)
+	if err := work(conn); err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
 	}
 	return nil
 }
