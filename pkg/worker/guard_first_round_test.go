@@ -19,7 +19,7 @@ func TestARecordIsCountedByOneHold(t *testing.T) {
 	tries := map[string]int{}
 	inBubble(t, nil, func(b *bubble) Handler {
 		return func(_ context.Context, in event.Message) Result {
-			if !strings.ContainsAny(in.Key[len(in.Key)-1:], "369") {
+			if !threeOfTen(in) {
 				time.Sleep(300 * time.Millisecond) //nolint:forbidigo // the bubble's clock jumps
 				return b.done(in)
 			}
@@ -50,17 +50,11 @@ func TestARecordIsCountedByOneHold(t *testing.T) {
 
 // Calls that take minutes do not keep it a secret for as long that a source is held. Their verdicts count when they come.
 func TestAFirstRoundIsNoSecretForLong(t *testing.T) {
-	d := &deploy{bad: func(in event.Message) bool { return strings.ContainsAny(in.Key[len(in.Key)-1:], "369") }}
+	d := &deploy{bad: threeOfTen}
 	d.mended.Store(true)
 	inBubble(t, nil, func(b *bubble) Handler {
 		b.change = func(w *Worker) { w.Timeout = 4 * time.Minute }
-		handle := d.handle(b)
-		return func(ctx context.Context, in event.Message) Result {
-			if !d.bad(in) {
-				time.Sleep(3 * time.Minute) //nolint:forbidigo // the bubble's clock jumps
-			}
-			return handle(ctx, in)
-		}
+		return slowToTake(d, 3*time.Minute)(b)
 	}, func(b *bubble) {
 		b.settle()
 		b.send(messages(mainTopic, 400, 1)...)
@@ -77,23 +71,31 @@ func TestAFirstRoundIsNoSecretForLong(t *testing.T) {
 	})
 }
 
-// A handler that never comes back is a failure of every round, and decides none where others pass.
-func TestOneHangDoesNotHoldASourceForEver(t *testing.T) {
-	var forever chan struct{}
-	hangs := func(in event.Message) bool { return strings.HasPrefix(in.Key, "icbu:hang") }
+// hanging is a deploy that refuses the really bad records, and never comes back from those whose key begins with "hang".
+type hanging struct {
+	forever chan struct{}
+	calls   atomic.Int64 // that hang
+}
+
+func (h *hanging) handle(b *bubble) Handler {
+	h.forever = make(chan struct{}) // of the bubble
 	d := &deploy{bad: reallyBad}
 	d.mended.Store(true)
-	inBubble(t, numbered(mainTopic, "first", 24), func(b *bubble) Handler {
-		forever = make(chan struct{})
-		handle := d.handle(b)
-		return func(ctx context.Context, in event.Message) Result {
-			if hangs(in) {
-				<-forever
-				return Result{Err: errors.New("late")}
-			}
-			return handle(ctx, in)
+	handle := d.handle(b)
+	return func(ctx context.Context, in event.Message) Result {
+		if strings.HasPrefix(in.Key, "icbu:hang") {
+			h.calls.Add(1)
+			<-h.forever
+			return Result{Err: errors.New("late")}
 		}
-	}, func(b *bubble) {
+		return handle(ctx, in)
+	}
+}
+
+// A handler that never comes back is a failure of every round, and decides none where others pass.
+func TestOneHangDoesNotHoldASourceForEver(t *testing.T) {
+	h := &hanging{}
+	inBubble(t, numbered(mainTopic, "first", 24), h.handle, func(b *bubble) {
 		b.sleep(5 * time.Second)
 		b.send(numbered(mainTopic, "hang", 1)...)
 		b.send(numbered(mainTopic, "bad", 25)...)
@@ -103,28 +105,14 @@ func TestOneHangDoesNotHoldASourceForEver(t *testing.T) {
 		b.sleep(3 * time.Minute)
 		checkHeld(t, b.worker.Process)
 		b.checkNothingLost(1050, 1)
-		close(forever)
+		close(h.forever)
 	})
 }
 
 // A hold that ends while handlers hang gives their records up. Asked again, five would hang twice, and end the run.
 func TestWhatHangsIsNotAskedAgainAfterAHold(t *testing.T) {
-	var forever chan struct{}
-	var hung atomic.Int64
-	d := &deploy{bad: reallyBad}
-	d.mended.Store(true)
-	inBubble(t, numbered(mainTopic, "first", 24), func(b *bubble) Handler {
-		forever = make(chan struct{})
-		handle := d.handle(b)
-		return func(ctx context.Context, in event.Message) Result {
-			if strings.HasPrefix(in.Key, "icbu:hang") {
-				hung.Add(1)
-				<-forever
-				return Result{Err: errors.New("late")}
-			}
-			return handle(ctx, in)
-		}
-	}, func(b *bubble) {
+	h := &hanging{}
+	inBubble(t, numbered(mainTopic, "first", 24), h.handle, func(b *bubble) {
 		b.sleep(5 * time.Second)
 		b.send(numbered(mainTopic, "hang", 5)...)
 		b.sleep(time.Second)
@@ -133,10 +121,10 @@ func TestWhatHangsIsNotAskedAgainAfterAHold(t *testing.T) {
 		b.send(numbered(mainTopic, "good", 1000)...)
 		b.sleep(5 * time.Minute)
 		checkHeld(t, b.worker.Process)
-		if hung.Load() != 5 {
-			t.Errorf("%d handlers hang", hung.Load())
+		if hung := h.calls.Load(); hung != 5 {
+			t.Errorf("%d handlers hang", hung)
 		}
 		b.checkNothingLost(1055, 1)
-		close(forever)
+		close(h.forever)
 	})
 }

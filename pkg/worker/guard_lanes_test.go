@@ -151,8 +151,24 @@ func TestBadDeployIsHeldBeforeItsLetters(t *testing.T) {
 	})
 }
 
+// threeOfTen are bad by their key's last digit.
+func threeOfTen(m event.Message) bool { return strings.ContainsAny(m.Key[len(m.Key)-1:], "369") }
+
+// slowToTake is the deploy of a partner that refuses a bad record at once and needs a moment to take any other.
+func slowToTake(d *deploy, moment time.Duration) func(b *bubble) Handler {
+	return func(b *bubble) Handler {
+		handle := d.handle(b)
+		return func(ctx context.Context, in event.Message) Result {
+			if !d.bad(in) {
+				time.Sleep(moment) //nolint:forbidigo // the bubble's clock jumps
+			}
+			return handle(ctx, in)
+		}
+	}
+}
+
 func TestTheFewThatStillFailGetTheirLettersAfterTheHold(t *testing.T) {
-	d := &deploy{bad: func(in event.Message) bool { return strings.ContainsAny(in.Key[len(in.Key)-1:], "369") }}
+	d := &deploy{bad: threeOfTen}
 	inBubble(t, messages(mainTopic, 400, 1), d.handle, func(b *bubble) {
 		b.sleep(10 * time.Second)
 		letters := len(b.letters())
@@ -175,17 +191,9 @@ func TestTheFewThatStillFailGetTheirLettersAfterTheHold(t *testing.T) {
 // Three of ten are bad, and known to be so at once, while the partner needs a moment for the good ones: the first fifty
 // verdicts are all bad. Those under way count, too, so nothing waits for a round, and nobody is alarmed.
 func TestBadOnesThatEndFirstAreNoBadDeploy(t *testing.T) {
-	d := &deploy{bad: func(in event.Message) bool { return strings.ContainsAny(in.Key[len(in.Key)-1:], "369") }}
+	d := &deploy{bad: threeOfTen}
 	d.mended.Store(true)
-	inBubble(t, nil, func(b *bubble) Handler {
-		handle := d.handle(b)
-		return func(ctx context.Context, in event.Message) Result {
-			if !d.bad(in) {
-				time.Sleep(300 * time.Millisecond) //nolint:forbidigo // the bubble's clock jumps
-			}
-			return handle(ctx, in)
-		}
-	}, func(b *bubble) {
+	inBubble(t, nil, slowToTake(d, 300*time.Millisecond), func(b *bubble) {
 		b.settle()
 		b.send(messages(mainTopic, 4000, 1)...)
 		for range 50 {
