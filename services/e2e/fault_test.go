@@ -49,16 +49,13 @@ func (s *stack) startPushing(orders []pushed) (wait func()) {
 		delete(shops, shop)
 	}
 	for _, o := range orders {
-		switch o.source {
-		case "mall":
-			shop := o.key[:len("mall:HQS0000")]
-			if shops[shop] = append(shops[shop], o); len(shops[shop]) == 100 {
-				flush(shop)
-			}
-		case "icbu":
-			pushes = append(pushes, &push{source: o.source, send: func() answer { return s.pushICBU([]byte(o.body)) }})
-		default:
-			pushes = append(pushes, &push{source: o.source, send: func() answer { return s.pushProcurement([]byte(o.body)) }})
+		if o.source != "mall" {
+			pushes = append(pushes, &push{source: o.source, send: func() answer { return s.send(o) }})
+			continue
+		}
+		shop := o.key[:len("mall:HQS0000")]
+		if shops[shop] = append(shops[shop], o); len(shops[shop]) == 100 {
+			flush(shop)
 		}
 	}
 	for shop := range shops {

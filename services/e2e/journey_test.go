@@ -143,7 +143,7 @@ func oneBadOrderAmongAHundred(t *testing.T, s *stack) {
 	orders := manyMall("HQS0001", "B", 100)
 	bad := orders[42]
 	orders[42].body = strings.Replace(bad.body, `"TotalMoney":`+bad.total, `"TotalMoney":`+bad.total+`1`, 1)
-	s.accepted("mall", s.sentUntilTaken(func() answer { return s.pushMall(batch(orders)) }))
+	s.pushAll(orders) // as one batch
 	good := append(append([]pushed{}, orders[:42]...), orders[43:]...)
 	s.waitFinal(patience, good)
 	s.deliveredOnce(good)
@@ -161,7 +161,7 @@ func oneOfAHundredThatEZRRefuses(t *testing.T, s *stack) {
 	bad, before := orders[42], s.calls("ezr")
 	s.faults(`{"partner":"ezr","order_no":"C0042","code":2001}`)
 	s.services["mallupload"].stop()
-	s.accepted("mall", s.sentUntilTaken(func() answer { return s.pushMall(batch(orders)) }))
+	s.pushAll(orders) // as one batch
 	for _, o := range orders {
 		s.waitState(o.key, "validated")
 	}

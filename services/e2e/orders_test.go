@@ -63,19 +63,22 @@ func batch(orders []pushed) []byte {
 	return []byte("[" + strings.Join(bodies, ",") + "]")
 }
 
-// push sends an order as its sender would and wants it accepted.
+// push sends orders, one after the other, as their senders would and wants each accepted.
 func (s *stack) push(orders ...pushed) {
 	s.t.Helper()
 	for _, o := range orders {
-		s.accepted(o.source, s.sentUntilTaken(func() answer {
-			switch o.source {
-			case "icbu":
-				return s.pushICBU([]byte(o.body))
-			case "procurement":
-				return s.pushProcurement([]byte(o.body))
-			default:
-				return s.pushMall(batch([]pushed{o}))
-			}
-		}))
+		s.accepted(o.source, s.sentUntilTaken(func() answer { return s.send(o) }))
+	}
+}
+
+// send pushes one order to the address of its source.
+func (s *stack) send(o pushed) answer {
+	switch o.source {
+	case "icbu":
+		return s.pushICBU([]byte(o.body))
+	case "procurement":
+		return s.pushProcurement([]byte(o.body))
+	default:
+		return s.pushMall(batch([]pushed{o}))
 	}
 }
