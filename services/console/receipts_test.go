@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -71,8 +72,11 @@ func TestReceiptOfAnotherLifeOfTheTopic(t *testing.T) {
 		d.apply(fact)
 	}
 	got := d.ask("", "GET", "/receipts/"+text, "")
-	orders := into[receiptAnswer](t, got).Orders
-	if len(orders) != 2 || orders[0].State != stateUnknown || orders[1].State != stateUnknown || strings.Contains(got.body, "theirs") || strings.Contains(got.body, "P1") {
+	var want []receiptOrder // without a key, a code, or a time
+	for _, r := range gone {
+		want = append(want, receiptOrder{Revision: order.NewRevision(1, r.Offset), State: stateUnknown})
+	}
+	if orders := into[receiptAnswer](t, got).Orders; !slices.Equal(orders, want) {
 		t.Errorf("answered %s", got.body)
 	}
 	if got := d.ask("vera", "GET", "/api/orders?number="+text, ""); strings.Contains(got.body, "theirs") {
