@@ -301,6 +301,27 @@ func TestAttemptsInVain(t *testing.T) {
 	}
 }
 
+// What is tried while a line is being written, and the process stops meanwhile, is told in the end.
+func TestAttemptsInVainAsTheProcessStops(t *testing.T) {
+	kind := vain{who: "vera", action: "refused", object: "all", reason: "r", window: time.Minute}
+	ctx, stop := context.WithCancel(t.Context())
+	var v *vains
+	var lines []string
+	v = newVains(func(_ context.Context, e store.AuditEntry) error {
+		if len(lines) == 0 {
+			v.addLater(kind)
+			stop()
+		}
+		lines = append(lines, e.Object+": "+e.Reason)
+		return nil
+	}, zap.NewNop())
+	v.addLater(kind)
+	v.run(ctx)
+	if want := []string{"all: r", "all: r; times: 1"}; !slices.Equal(lines, want) {
+		t.Errorf("lines %q, want %q", lines, want)
+	}
+}
+
 // Only a proxy of ours is believed about who asks, and only what it wrote itself.
 func TestNetworkBehindProxies(t *testing.T) {
 	proxies, err := parseProxies("10.0.0.0/8, 127.0.0.1,::ffff:192.0.2.9, 2001:db8::/32")

@@ -79,14 +79,19 @@ func (v *vains) addLater(kind vain) {
 func (v *vains) run(ctx context.Context) {
 	ticker := time.NewTicker(vainTick)
 	defer ticker.Stop()
+	writing, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	context.AfterFunc(ctx, func() { time.AfterFunc(vainWrite, giveUp) }) // a stop waits for the database no longer than one write may take
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
+			continue
 		case <-v.wake:
 		case <-ticker.C:
 		}
-		v.tell(context.WithoutCancel(ctx), ctx.Err() != nil)
+		v.tell(writing, false)
 	}
+	v.tell(writing, true) // whatever was under way when ctx ended
 }
 
 // tell writes the lines that are due, or all. What the audit does not take stays, and is written later.
