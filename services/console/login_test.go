@@ -212,7 +212,7 @@ func TestRefusalsAreCounted(t *testing.T) {
 	d.ask("vera", "POST", "/api/replays", `{}`)
 	rows := pgtest.Rows(t, d.url, `select who, object, reason from audit where action = 'refused' order by id`)
 	want := []string{"vera POST /api/dead-letters/0/discard needs operator, is viewer", "vera POST /api/replays needs operator, is viewer"}
-	if len(rows) > 3 || rows[0] != want[0] || rows[len(rows)-1] != want[1] {
+	if len(rows) > 3 || rows[0] != want[0] || !slices.Contains(rows, want[1]) { // the number of the others comes when its minute is over
 		t.Errorf("the audit of 61 refusals: %q", rows)
 	}
 	for l, want := range map[language]string{english: "needs the role operator, is viewer; times: 59", chinese: "需要操作员角色，实为只读；次数：59"} {
