@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,23 @@ func (d *desk) refuse(n int) {
 		messages = append(messages, m)
 	}
 	d.broker.Produce(messages...)
+}
+
+// A batch of refused requests has one time, and 10 is newer than 9.
+func TestRefusedInOneBatchAreListedTheNewestFirst(t *testing.T) {
+	d := start(t)
+	d.refuse(12)
+	var ids []string
+	for _, a := range into[page[refusedAnswer]](t, d.ask("vera", "GET", "/api/quarantine", "")).Items {
+		ids = append(ids, a.PushID)
+	}
+	var want []string
+	for i := range 12 {
+		want = append(want, fmt.Sprint("push-", 11-i))
+	}
+	if !slices.Equal(ids, want) {
+		t.Errorf("listed %v", ids)
+	}
 }
 
 func TestQuarantinePages(t *testing.T) {

@@ -47,12 +47,16 @@ type refusedAnswer struct {
 	Digest string    `json:"digest,omitzero"`
 	Shape  string    `json:"shape,omitzero"` // of the bytes, masked; only of a single request
 	More   int       `json:"more,omitzero"`  // kept bytes that are not shown
+
+	partition int32
+	offset    int64
 }
 
 func refusedOf(m event.Message) refusedAnswer {
 	a := refusedAnswer{
 		Number: fmt.Sprintf("%d/%d", m.Partition, m.Offset), At: m.Timestamp.UTC(), Source: m.Key, Cause: m.Header(quarantine.HeaderCause),
 		From: m.Header(quarantine.HeaderRemote), PushID: m.Header(event.HeaderPushID), Type: quarantine.ContentType(m.Header(event.HeaderContentType)),
+		partition: m.Partition, offset: m.Offset,
 	}
 	if length, err := strconv.ParseInt(m.Header(quarantine.HeaderLength), 10, 64); err == nil {
 		a.Bytes = &length
@@ -102,8 +106,8 @@ func (c *console) listRefused(r *http.Request, _ user) (any, error) {
 	if err := c.refused.read(r.Context(), quarantine.Newest(limit), func(m event.Message) { list.Items = append(list.Items, refusedOf(m)) }); err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(list.Items, func(a, b refusedAnswer) int {
-		return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.Number, a.Number))
+	slices.SortFunc(list.Items, func(a, b refusedAnswer) int { // those of one batch have one time
+		return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.partition, a.partition), cmp.Compare(b.offset, a.offset))
 	})
 	list.Items = list.Items[:min(len(list.Items), limit)]
 	return list, nil
