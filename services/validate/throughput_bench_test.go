@@ -41,10 +41,9 @@ func throughput(b *testing.B, transform worker.Transform) {
 		code := fmt.Sprintf("B%09d", i)
 		body := bytes.Replace(seed.body, []byte(`"0000128092"`), []byte(`"`+code+`"`), 1)
 		messages[i] = record(order.Mall, order.Key("mall:HQS0001:"+code), string(body))
-		messages[i].Timestamp = receivedAt
 	}
 	for from := 0; from < len(messages); from += 1000 {
-		broker.Produce(messages[from:min(from+1000, len(messages))]...)
+		receive(b, broker, messages[from:min(from+1000, len(messages))]...)
 	}
 	var cfg worker.Settings
 	b.Setenv("WORKER_SLOT", "0")
