@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/twmb/avro"
@@ -56,13 +57,15 @@ var (
 // Letters that no example and no code of ours has.
 var nameLetters, streetLetters = []rune("龘靐齉爨麤鱻飝"), []rune("灪麣鸾鹂鲡驫厵")
 
-// marker draws a personal value of a kind that fits every field.
-func marker(t *rapid.T, kind string) string {
+// marker draws a personal value of a kind that fits every field. A phone has no eight digits that own holds, which is what
+// analysts see of the order whoever it is from: they are not the phone's.
+func marker(t *rapid.T, kind, own string) string {
 	switch kind {
 	case "account":
 		return rapid.StringMatching(`buyer-[a-z0-9]{8}`).Draw(t, kind)
 	case "phone":
-		return rapid.StringMatching(`(\+86 )?1[3-9][0-9]{9}`).Draw(t, kind)
+		other := func(phone string) bool { return leaks(own, kind, phone) == "" }
+		return rapid.StringMatching(`(\+86 )?1[3-9][0-9]{9}`).Filter(other).Draw(t, kind)
 	case "someone": // who looks like a place more or less
 		return rapid.OneOf(
 			rapid.StringOfN(rapid.RuneFrom(nameLetters), 3, 6, -1),
@@ -168,7 +171,8 @@ func push(t rapid.TB, from order.Source, doc map[string]any, offset int64) event
 	return m
 }
 
-// shown is everything that an analyst sees of a message: its bytes, what they mean, and its headers.
+// shown is everything that an analyst sees of a message: its bytes, what they mean, and its headers. A header that is a time is
+// left out: its fraction of a second has nine digits, and would now and then hold eight of somebody's phone.
 func shown(t rapid.TB, m event.Message) string {
 	t.Helper()
 	var value any
@@ -177,7 +181,9 @@ func shown(t rapid.TB, m event.Message) string {
 	}
 	text := fmt.Sprint(m.Key, " ", string(m.Value), value)
 	for _, h := range m.Headers {
-		text += " " + h.Key + " " + string(h.Value)
+		if _, err := time.Parse(time.RFC3339Nano, string(h.Value)); err != nil {
+			text += " " + h.Key + " " + string(h.Value)
+		}
 	}
 	return text
 }
@@ -271,10 +277,15 @@ func TestEveryFieldOfEverySeed(t *testing.T) {
 // person is what one order says about people: path to value.
 type person map[string]string
 
-// drawOrder gives a random order: an example with other people, and new fields that quote them.
-func drawOrder(t *rapid.T, all []example) (order.Source, map[string]any, person) {
+// drawOrder gives a random order, to be pushed at an offset: an example with other people, and new fields that quote them.
+func drawOrder(t *rapid.T, transform *transform, all []example, offset int64) (order.Source, map[string]any, person) {
 	e := rapid.SampledFrom(all).Draw(t, "example")
 	doc, who := tree(t, e.body), person{}
+	plain, err := transform.apply(judge.Stamp(push(t, e.source, doc, offset)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := shown(t, plain[1])
 	for at := range personal[e.source] {
 		if parent, name, nested := strings.Cut(at, "."); nested {
 			if object, ok := doc[parent].(map[string]any); ok && object[name] == nil {
@@ -286,7 +297,7 @@ func drawOrder(t *rapid.T, all []example) (order.Source, map[string]any, person)
 	}
 	for _, l := range leaves("", doc, nil) {
 		if kind := personal[e.source][l.path]; kind != "" {
-			value := marker(t, kind)
+			value := marker(t, kind, own)
 			who[l.path+" "+kind] = value
 			l.set(value)
 		}
@@ -321,8 +332,9 @@ func (who person) check(t rapid.TB, where, text string) {
 func TestLawNothingPersonalIsPublished(t *testing.T) {
 	transform, all := newTransform(t), goodExamples(t)
 	rapid.Check(t, func(t *rapid.T) {
-		from, doc, who := drawOrder(t, all)
-		out, err := transform.apply(judge.Stamp(push(t, from, doc, rapid.Int64Range(0, 1<<40).Draw(t, "offset"))))
+		offset := rapid.Int64Range(0, 1<<40).Draw(t, "offset")
+		from, doc, who := drawOrder(t, transform, all, offset)
+		out, err := transform.apply(judge.Stamp(push(t, from, doc, offset)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -343,14 +355,14 @@ func goodExamples(t testing.TB) []example {
 func TestNothingPersonalInTopicOrLog(t *testing.T) {
 	broker := bustest.Start(t)
 	logs := start(t, broker)
-	all := goodExamples(t)
+	transform, all := newTransform(t), goodExamples(t)
 	clear, _ := publishedFields(t)
 	type drawn struct {
 		m   event.Message
 		who person
 	}
 	draw := rapid.Custom(func(t *rapid.T) drawn {
-		from, doc, who := drawOrder(t, all)
+		from, doc, who := drawOrder(t, transform, all, 0)
 		if rapid.IntRange(0, 3).Draw(t, "broken") == 0 { // of which the letter's cause must not quote
 			for _, l := range leaves("", doc, nil) {
 				if _, number := l.value.(json.Number); number && !clear[string(from)+" "+l.path] {
@@ -362,7 +374,7 @@ func TestNothingPersonalInTopicOrLog(t *testing.T) {
 		return drawn{push(t, from, doc, 0), who}
 	})
 	var people []person
-	transform, good, bad := newTransform(t), 0, 0
+	good, bad := 0, 0
 	for seed := range 60 {
 		sent := draw.Example(seed)
 		people = append(people, sent.who)
@@ -371,7 +383,7 @@ func TestNothingPersonalInTopicOrLog(t *testing.T) {
 		} else {
 			good++
 		}
-		broker.Produce(sent.m)
+		receive(t, broker, sent.m)
 	}
 	if good < 20 || bad < 3 {
 		t.Fatalf("%d good orders and %d bad ones: the draw is off", good, bad)

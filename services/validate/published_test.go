@@ -46,7 +46,6 @@ func TestRecordsOfTheExamples(t *testing.T) {
 	transform := newTransform(t)
 	encoder, decoder := reader(t)
 	transform.encoder = encoder
-	transform.now = func() time.Time { return receivedAt.Add(time.Second) }
 	texts := map[string]string{}
 	for _, e := range goodExamples(t) {
 		in := record(e.source, e.key, string(e.body))
@@ -71,7 +70,6 @@ func TestRecordsOfTheExamples(t *testing.T) {
 // TestHeadersOfARecord: those of the document but for what the value decides.
 func TestHeadersOfARecord(t *testing.T) {
 	transform := newTransform(t)
-	transform.now = func() time.Time { return receivedAt.Add(time.Second) }
 	in := record(order.ICBU, "icbu:P1", `{"ali_order_no":"P1"}`)
 	in.Partition, in.Offset, in.Timestamp = 3, 42, receivedAt
 	in.SetHeader(event.HeaderTraceParent, "00-1-2-01")

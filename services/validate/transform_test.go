@@ -17,7 +17,7 @@ func newTransform(t testing.TB) *transform {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &transform{published.NewEncoder(7), pseudonyms, time.Now}
+	return &transform{published.NewEncoder(7), pseudonyms, func() time.Time { return receivedAt.Add(time.Second) }}
 }
 
 // BenchmarkTransform is what validate does with a record; judge alone is what it did before there was orders.v1.
