@@ -222,6 +222,7 @@ func FuzzRegister(f *testing.F) {
 	}
 	f.Add("a/b", `{"schema":"{}","schemaType":"JSON","references":null}`)
 	f.Add("", "{")
+	f.Add("/", body(buyer1))
 	handler := open(f).Handler()
 	f.Fuzz(func(t *testing.T, subject, text string) {
 		path := "/subjects/" + url.PathEscape(subject) + "/versions"
@@ -230,6 +231,9 @@ func FuzzRegister(f *testing.F) {
 			return // no such request can be sent, or not to this path
 		}
 		answer := send(t, handler, http.MethodPost, request.URL.RequestURI(), mediaType, text)
+		if subject == "/" && answer.Code == 404 { // net/http takes a name that is but a slash for the path's own last one
+			return
+		}
 		switch answer.Code {
 		case 400, 409, 413, 422:
 			var fault struct {
