@@ -287,3 +287,24 @@ func TestWhenAnHourHasToBeClosed(t *testing.T) {
 		t.Error("the law is about other hours")
 	}
 }
+
+// Whoever waits for hours to be closed waits as long as the law gives each of them, at whatever minute of the hour the run ends.
+func TestClosedIsAwaitedAsLongAsTheLawAllows(t *testing.T) {
+	for _, last := range []bool{false, true} {
+		for second := range 3600 {
+			healed, about := noon.Add(time.Duration(second)*time.Second), 0
+			for _, start := range []time.Time{noon.Add(-2 * time.Hour), noon.Add(-time.Hour), noon} {
+				h := hourCount{start: start}
+				if !h.over(healed, last) {
+					continue
+				}
+				if about++; closedBy(healed, last).Before(h.latest(healed)) {
+					t.Fatalf("healed at %s: waited until %s, the hour from %s has until %s", healed, closedBy(healed, last), start, h.latest(healed))
+				}
+			}
+			if wait := closedBy(healed, last).Sub(healed); about == 0 || !last && wait > 2*closeWithin {
+				t.Fatalf("healed at %s: waited for %d hours, and %s", healed, about, wait)
+			}
+		}
+	}
+}
