@@ -28,7 +28,8 @@ func TestCompleteHoursAreExported(t *testing.T) {
 
 func completeHoursAreExported(t *testing.T, s *stack) {
 	stuck := icbuOrder("PEX9", "900.09")
-	first, second := time.Now().UTC().Truncate(time.Hour).Add(-3*time.Hour), time.Now().UTC().Truncate(time.Hour).Add(-2*time.Hour)
+	first := time.Now().UTC().Truncate(time.Hour).Add(-3 * time.Hour)
+	second := first.Add(time.Hour)
 	s.faults(`{"partner":"okki","order_no":"PEX9","status":500}`)
 	s.services["balance"].stop() // it begins with the oldest hour that it finds, and knows none yet
 	s.spoil(`delete from balance_hours`)

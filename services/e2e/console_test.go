@@ -66,7 +66,7 @@ func whereIsMyOrder(t *testing.T, s *stack) {
 		s.services[worker].stop()
 	}
 	orders := []pushed{mallOrder("HQS0001", "W500", "500.01"), mallOrder("HQS0001", "W501", "501.01")}
-	pushed := s.pushMall(batch(orders))
+	pushed := s.sentUntilTaken(len(orders), func() answer { return s.pushMall(batch(orders)) })
 	s.accepted("mall", pushed)
 	address := "/receipts/" + pushed.Header.Get("Orderflow-Receipt")
 	states := func(want string) error {

@@ -38,6 +38,7 @@ func (s *stack) pushAll(orders []pushed) {
 func (s *stack) startPushing(orders []pushed) (wait func()) {
 	type push struct {
 		source string
+		orders int
 		send   func() answer
 		answer answer
 	}
@@ -45,12 +46,12 @@ func (s *stack) startPushing(orders []pushed) (wait func()) {
 	shops := map[string][]pushed{}
 	flush := func(shop string) {
 		args := batch(shops[shop])
-		pushes = append(pushes, &push{source: "mall", send: func() answer { return s.pushMall(args) }})
+		pushes = append(pushes, &push{source: "mall", orders: len(shops[shop]), send: func() answer { return s.pushMall(args) }})
 		delete(shops, shop)
 	}
 	for _, o := range orders {
 		if o.source != "mall" {
-			pushes = append(pushes, &push{source: o.source, send: func() answer { return s.send(o) }})
+			pushes = append(pushes, &push{source: o.source, orders: 1, send: func() answer { return s.send(o) }})
 			continue
 		}
 		shop := o.key[:len("mall:HQS0000")]
@@ -70,7 +71,7 @@ func (s *stack) startPushing(orders []pushed) (wait func()) {
 	for range 8 {
 		group.Go(func() {
 			for p := range next {
-				p.answer = s.sentUntilTaken(p.send)
+				p.answer = s.sentUntilTaken(p.orders, p.send)
 			}
 		})
 	}

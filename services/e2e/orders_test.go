@@ -67,7 +67,7 @@ func batch(orders []pushed) []byte {
 func (s *stack) push(orders ...pushed) {
 	s.t.Helper()
 	for _, o := range orders {
-		s.accepted(o.source, s.sentUntilTaken(func() answer { return s.send(o) }))
+		s.accepted(o.source, s.sentUntilTaken(1, func() answer { return s.send(o) }))
 	}
 }
 

@@ -64,14 +64,16 @@ func (s *stack) post(url, contentType string, header http.Header, body []byte) a
 	return a
 }
 
-// sentUntilTaken pushes as a sender does: one that is told to come again because Kafka was too slow pushes the same once more.
-func (s *stack) sentUntilTaken(push func() answer) (a answer) {
+// sentUntilTaken pushes so many orders as a sender does: one that is told to come again because Kafka was too slow pushes the same
+// once more. What it was told so of may be in Kafka all the same, and is counted.
+func (s *stack) sentUntilTaken(orders int, push func() answer) (a answer) {
 	s.t.Helper()
 	for late := time.Now().Add(patience); ; <-time.After(time.Second) {
 		a = push()
 		if a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" || time.Now().After(late) {
 			return a
 		}
+		s.again.Add(int64(orders))
 	}
 }
 

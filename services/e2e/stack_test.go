@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -35,6 +36,7 @@ type stack struct {
 	console  string
 	registry string
 	env      []string
+	again    *atomic.Int64 // orders whose senders were told to push them again: each may be in Kafka once more
 }
 
 // onEachBroker runs a journey on kfake and on a real Apache Kafka, each time in a stack of its own.
@@ -56,7 +58,7 @@ func startStack(t testing.TB, startBroker func(testing.TB, string) *broker, sett
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	s := &stack{t: t, services: map[string]*process{}, ops: map[string]string{}}
+	s := &stack{t: t, services: map[string]*process{}, ops: map[string]string{}, again: new(atomic.Int64)}
 	s.startDatabase(dir)
 	s.broker = startBroker(t, dir)
 	s.startRegistry()
