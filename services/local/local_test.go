@@ -82,9 +82,7 @@ func TestConsoleUsers(t *testing.T) {
 		if err := bcrypt.CompareHashAndPassword([]byte(hash), []byte(env[p.password])); !ok || err != nil || env[p.password] == "" {
 			t.Errorf("%s cannot log in with what .local/env says: %v", p.role, err)
 		}
-		if err := r.said(env[p.setting] + " / " + env[p.password]); err != nil {
-			t.Error(err)
-		}
+		eventually(t, patience, "who may log in is told", func() error { return r.said(env[p.setting] + " / " + env[p.password]) }) // after .local/env is written
 	}
 	if strings.Contains(r.environ("ingest"), "CONSOLE") {
 		t.Error("ingest knows the console's users")
