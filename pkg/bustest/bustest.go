@@ -5,9 +5,7 @@ package bustest
 import (
 	"context"
 	"errors"
-	"os"
 	"slices"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -18,22 +16,12 @@ import (
 
 	"orderflow/pkg/bus"
 	"orderflow/pkg/event"
+	"orderflow/pkg/freeport"
 )
 
 // Patience is how long a helper waits before it fails the test. It is long because the machine may be busy; nothing waits
 // for it when all is well.
 const Patience = 2 * time.Minute
-
-// ports of brokers lie below those that the kernel gives away by itself, so that a stopped broker finds its own free again.
-// Another process that looks for one begins elsewhere.
-const (
-	firstPort = 10_000
-	portRange = 20_000
-)
-
-var lastPort atomic.Int64
-
-func init() { lastPort.Store(int64(os.Getpid()) * 61) }
 
 // Broker is a Kafka for one test.
 type Broker struct {
@@ -55,13 +43,16 @@ func Start(t testing.TB, options ...kfake.Opt) *Broker {
 	}
 	b := &Broker{t: t, options: append(base, options...)}
 	own := b.options
-	for try := 0; ; try++ {
-		b.options = append(slices.Clone(own), kfake.Ports(firstPort+int(lastPort.Add(1)%portRange)))
-		err := b.open()
+	for {
+		port, err := freeport.Next(1) // a stopped broker finds its own free again
+		if err == nil {
+			b.options = append(slices.Clone(own), kfake.Ports(port))
+			err = b.open()
+		}
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, syscall.EADDRINUSE) || try == 1000 {
+		if !errors.Is(err, syscall.EADDRINUSE) {
 			t.Fatalf("start broker: %v", err)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"orderflow/pkg/freeport"
 	"orderflow/pkg/pgserver"
 	"orderflow/pkg/pgtest"
 )
@@ -247,22 +248,14 @@ func shortDir(t *testing.T) string {
 	return dir
 }
 
-var lastPort = os.Getpid() * 67
-
-// freeAddr finds a port below those that the kernel gives away by itself, and above those of other packages' tests: before a
-// server listens there, it has a cluster to make.
+// freeAddr is an address that stays free although a server has a cluster to make before it listens there.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	for range 1000 {
-		lastPort++
-		listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(32_000+lastPort%700))
-		if err == nil {
-			defer func() { _ = listener.Close() }()
-			return listener.Addr().String()
-		}
+	addr, err := freeport.Addr()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free port")
-	return ""
+	return addr
 }
 
 func exec1(t *testing.T, url, sql string) {

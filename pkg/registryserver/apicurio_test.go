@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"orderflow/pkg/freeport"
 )
 
 // The same journey on a registry that others have made: what holds here holds for a registry that an operator brings.
@@ -31,13 +33,11 @@ func startApicurio(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Addr() // it takes its port seconds from now
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := free.Addr().String()
 	_, port, _ := net.SplitHostPort(addr)
-	_ = free.Close()
 	var said bytes.Buffer
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)

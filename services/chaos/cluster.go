@@ -7,12 +7,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
+
+	"orderflow/pkg/freeport"
 )
 
 const (
@@ -33,7 +36,7 @@ type cluster struct {
 }
 
 // startCluster formats and starts the nodes from the jars that deploy/kafka/fetch.sh has put there.
-func startCluster(ctx context.Context, root, dir string, ports *ports) (*cluster, error) {
+func startCluster(ctx context.Context, root, dir string) (*cluster, error) {
 	kafka := filepath.Join(root, "deploy", "kafka")
 	if _, err := os.Stat(filepath.Join(kafka, "libs")); err != nil {
 		return nil, fmt.Errorf("no Apache Kafka, run deploy/kafka/fetch.sh: %w", err)
@@ -43,8 +46,12 @@ func startCluster(ctx context.Context, root, dir string, ports *ports) (*cluster
 		return nil, err
 	}
 	var brokers, controllers, voters []string
+	first, err := freeport.Next(2 * nodes)
+	if err != nil {
+		return nil, err
+	}
 	for n := range nodes {
-		brokers, controllers = append(brokers, ports.next()), append(controllers, ports.next())
+		brokers, controllers = append(brokers, strconv.Itoa(first+n)), append(controllers, strconv.Itoa(first+nodes+n))
 		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%s", n+1, controllers[n]))
 	}
 	c := &cluster{}

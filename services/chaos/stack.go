@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"orderflow/pkg/boot"
 	"orderflow/pkg/bus"
+	"orderflow/pkg/freeport"
 	"orderflow/pkg/pgserver"
 	"orderflow/pkg/registryserver"
 	"orderflow/pkg/sender"
@@ -47,7 +49,6 @@ const (
 // stack is the whole pipeline in processes of its own.
 type stack struct {
 	dir      string
-	ports    *ports
 	cluster  *cluster
 	postgres *database
 	registry *registryserver.Server
@@ -63,7 +64,7 @@ type stack struct {
 // ready. The settings are set beside those of every run. What it returns has to be ended even after an error.
 func startStack(ctx context.Context, root, bin, dir string, settings map[string]string) (*stack, error) {
 	s := &stack{
-		dir: dir, ports: newPorts(), services: map[string]*child{}, ops: map[string]string{},
+		dir: dir, services: map[string]*child{}, ops: map[string]string{},
 		secrets: sender.Secrets{ICBU: icbuSecrets, Procurement: procurementTokens, Mall: mallApps},
 	}
 	var err error
@@ -71,7 +72,7 @@ func startStack(ctx context.Context, root, bin, dir string, settings map[string]
 		return s, err
 	}
 	var group errgroup.Group
-	group.Go(func() (err error) { s.cluster, err = startCluster(ctx, root, dir, s.ports); return err })
+	group.Go(func() (err error) { s.cluster, err = startCluster(ctx, root, dir); return err })
 	group.Go(func() (err error) { s.postgres, err = startDatabase(ctx, dir); return err })
 	if err := group.Wait(); err != nil {
 		return s, err
@@ -79,7 +80,10 @@ func startStack(ctx context.Context, root, bin, dir string, settings map[string]
 	if s.registry, err = registryserver.Start("127.0.0.1:0", bus.Settings{Brokers: s.cluster.addrs}, zap.NewNop()); err != nil {
 		return s, err
 	}
-	env := s.environment()
+	env, err := s.environment()
+	if err != nil {
+		return s, err
+	}
 	maps.Copy(env, settings)
 	for _, args := range [][]string{{"migrate"}, {"topics", "apply"}} {
 		if err := s.once(ctx, filepath.Join(bin, "orderctl"), env, args...); err != nil {
@@ -111,7 +115,11 @@ func (s *stack) startService(ctx context.Context, bin, service string, slot, slo
 	if slots > 1 {
 		name = fmt.Sprintf("%s-%d", service, slot)
 	}
-	own := map[string]string{"OPS_ADDR": s.ports.addr(), "WORKER_SLOT": fmt.Sprint(slot)}
+	ops, err := freeport.Addr()
+	if err != nil {
+		return err
+	}
+	own := map[string]string{"OPS_ADDR": ops, "WORKER_SLOT": fmt.Sprint(slot)}
 	var entries []string
 	for _, setting := range reads {
 		value, ok := own[setting]
@@ -133,8 +141,9 @@ func (s *stack) startService(ctx context.Context, bin, service string, slot, slo
 // environment is every setting of every service.
 //
 //nolint:gosec // the keys protect nothing
-func (s *stack) environment() map[string]string {
-	ingest, sandbox := s.ports.addr(), s.ports.addr()
+func (s *stack) environment() (map[string]string, error) {
+	ingest, errIngest := freeport.Addr()
+	sandbox, errSandbox := freeport.Addr()
 	s.ingest, s.sandbox = "http://"+ingest, "http://"+sandbox
 	return map[string]string{
 		"KAFKA_BROKERS": strings.Join(s.cluster.addrs, ","), "DATABASE_URL": s.postgres.url(), "SCHEMA_REGISTRY_URL": s.registry.URL(),
@@ -150,7 +159,7 @@ func (s *stack) environment() map[string]string {
 		"RETRY_AFTER_MAX": "10s",
 		"BALANCE_EVERY":   "2s",
 		"BALANCE_GRACE":   balanceGrace.String(),
-	}
+	}, errors.Join(errIngest, errSandbox)
 }
 
 func (s *stack) once(ctx context.Context, program string, env map[string]string, args ...string) error {

@@ -4,11 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
-	"os"
-	"strconv"
-	"sync"
 	"time"
 )
 
@@ -62,32 +58,6 @@ func ready(ctx context.Context, addr string) error {
 	}
 	return nil
 }
-
-// ports hands out loopback ports that nobody listens on, below those that the kernel gives to outgoing connections.
-type ports struct {
-	mu   sync.Mutex
-	last int
-}
-
-func newPorts() *ports { return &ports{last: 11000 + os.Getpid()*41%17000} }
-
-func (p *ports) next() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for {
-		if p.last++; p.last > 31000 {
-			p.last = 11000
-		}
-		listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(p.last))
-		if err != nil {
-			continue
-		}
-		_ = listener.Close()
-		return strconv.Itoa(p.last)
-	}
-}
-
-func (p *ports) addr() string { return "127.0.0.1:" + p.next() }
 
 // between draws a duration.
 func between(r *rand.Rand, low, high time.Duration) time.Duration {

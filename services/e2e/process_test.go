@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"orderflow/pkg/freeport"
 )
 
 // patience is how long a journey waits for what must happen. It is long because the machine may be busy; nothing waits for
@@ -196,12 +198,7 @@ func httpOK(url string) error {
 	return nil
 }
 
-var ports = struct {
-	sync.Mutex
-	next int
-}{next: 12000 + os.Getpid()*37%15000}
-
-// freeAddr finds a loopback address that nobody listens on, below the ports that the kernel hands to outgoing connections.
+// freeAddr finds a loopback address that stays free until a service takes it, seconds later.
 func freeAddr(t testing.TB) string {
 	t.Helper()
 	return freeAddrs(t, 1)
@@ -210,31 +207,12 @@ func freeAddr(t testing.TB) string {
 // freeAddrs finds the first of n addresses with consecutive ports.
 func freeAddrs(t testing.TB, n int) string {
 	t.Helper()
-	ports.Lock()
-	defer ports.Unlock()
-	for range 1000 {
-		first := ports.next + 1
-		ports.next += n
-		if allFree(first, n) {
-			return address(first)
-		}
+	first, err := freeport.Next(n)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free ports")
-	return ""
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(first))
 }
-
-func allFree(first, n int) bool {
-	for port := first; port < first+n; port++ {
-		listener, err := net.Listen("tcp", address(port))
-		if err != nil {
-			return false
-		}
-		_ = listener.Close()
-	}
-	return true
-}
-
-func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 func tail(path string, lines int) []byte {
 	text, err := os.ReadFile(path)

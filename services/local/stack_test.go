@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap"
 
 	"orderflow/pkg/bus"
+	"orderflow/pkg/freeport"
 	"orderflow/pkg/store"
 )
 
@@ -77,34 +78,18 @@ var bin = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
-// Above the ports of pkg/bustest and below those of pkg/pgserver, whose tests may run meanwhile: local takes its own only
-// seconds after they were found free.
-var nextPort = struct {
-	sync.Mutex
-	n int
-}{n: 30_000 + os.Getpid()*53%1_300}
-
-// freePorts finds n consecutive free loopback ports, below those that the kernel hands to outgoing connections.
+// freePorts finds n consecutive loopback addresses, which stay free until local takes them, seconds later.
 func freePorts(t *testing.T, n int) []string {
 	t.Helper()
-	nextPort.Lock()
-	defer nextPort.Unlock()
-	var addrs []string
-	for range 1000 {
-		nextPort.n++
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(nextPort.n))
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			addrs = nil
-			continue
-		}
-		_ = l.Close()
-		if addrs = append(addrs, addr); len(addrs) == n {
-			return addrs
-		}
+	first, err := freeport.Next(n)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free ports")
-	return nil
+	addrs := make([]string, n)
+	for i := range addrs {
+		addrs[i] = net.JoinHostPort("127.0.0.1", strconv.Itoa(first+i))
+	}
+	return addrs
 }
 
 // start runs local with fake services; without backends unless the settings say so.
