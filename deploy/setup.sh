@@ -19,7 +19,9 @@ need() {
   fi
   echo "setup: $what is missing, installing $*"
   [ -n "${apt_updated:-}" ] || { fetch apt-get "${apt[@]}" update -qq; apt_updated=1; }
-  DEBIAN_FRONTEND=noninteractive fetch apt-get "${apt[@]}" install -y -qq --no-install-recommends "$@" >/dev/null
+  # apt-get update calls it a success when an index did not come: it is asked for again before the next try.
+  DEBIAN_FRONTEND=noninteractive fetch bash -c '"$@" || { apt-get '"${apt[*]}"' update -qq; exit 1; }' install \
+    apt-get "${apt[@]}" install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 has_postgres() {
@@ -32,7 +34,7 @@ has_chromium() { command -v chromium >/dev/null || command -v chromium-browser >
 java_version() { java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -1; }
 
 command -v go >/dev/null || { echo "setup: Go is missing: https://go.dev/dl, version $(awk '/^go /{print $2}' go.work) or newer" >&2; exit 1; }
-go work edit -json >/dev/null
+fetch go work edit -json >/dev/null # an older go fetches the one that go.work asks for
 download() { GOWORK=off fetch go -C "$1" mod download; }
 download pkg
 download services
