@@ -33,7 +33,7 @@ func TestDeliveredOrder(t *testing.T) {
 	if err != nil || string(document) != `{"content":"a"}` {
 		t.Errorf("document %q %v", document, err)
 	}
-	s.want(`select count(*) from orders where position('content'::bytea in payload) > 0 or position('138'::bytea in personal) > 0
+	s.want(`select count(*) from orders where position('content'::bytea in payload) > 0 or position('13812345678'::bytea in personal) > 0
 		or phone_pseudonym not like 'p.%'`, "0")
 	found, err := s.store.OrdersByNumber(t.Context(), "X1")
 	if err != nil || len(found) != 1 || found[0].Total != "101.10" || found[0].DeliveredTotal != "100.10" {

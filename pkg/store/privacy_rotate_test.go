@@ -179,7 +179,8 @@ func TestRotateWithoutTheOldKey(t *testing.T) {
 		t.Errorf("%+v %v", done, err)
 	}
 	s.opens(onlyOld, 3)
-	s.want(`update orders set payload = overlay(payload placing '\x00'::bytea from 40) where order_key = 'icbu:R0001' returning 1`, "1")
+	// A flipped bit is another byte, whatever stood there: what is sealed is random, and any fixed byte may be there already.
+	s.want(`update orders set payload = set_byte(payload, 39, get_byte(payload, 39) # 1) where order_key = 'icbu:R0001' returning 1`, "1")
 	both, _, _ := rotatedKeys(t)
 	done, err = (&store.Rotation{Store: s.store, Keys: both}).Run(t.Context())
 	if err != nil || done.Rows != 9 || done.Unreadable != 1 {
