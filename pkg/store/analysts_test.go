@@ -6,10 +6,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"orderflow/pkg/bustest"
 	"orderflow/pkg/pgserver"
 	"orderflow/pkg/pgtest"
 	"orderflow/pkg/store"
@@ -100,16 +102,22 @@ func TestAddAnalystWhereTheOwnerIsNoSuperuser(t *testing.T) {
 	if !slices.Equal(got, []string{"15min 5min on 5"}) {
 		t.Errorf("limits %q", got)
 	}
+	// The server counts a session until its process has ended, which it does a moment after its client has gone: those from
+	// above may still stand in the way of the first ones here.
 	sessions := 0
-	for ; sessions < 10; sessions++ {
+	for late := time.Now().Add(bustest.Patience); sessions < 10; {
 		conn, err := pgx.Connect(t.Context(), ann)
 		if refusal, ok := errors.AsType[*pgconn.PgError](err); ok && refusal.Code == "53300" {
+			if sessions < 5 && time.Now().Before(late) {
+				continue
+			}
 			break
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = conn.Close(context.Background()) }()
+		sessions++
 	}
 	if sessions != 5 {
 		t.Errorf("%d sessions at once", sessions)
