@@ -207,16 +207,22 @@ func TestUploadLimited(t *testing.T) {
 
 func TestUploadWithoutAnswer(t *testing.T) {
 	for name, handler := range map[string]http.HandlerFunc{
-		"500": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
-		"400": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) },
-		"cut": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-		"hang": func(_ http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body)
-			<-r.Context().Done()
-		},
+		"500":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
+		"400":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) },
+		"cut":  func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"hang": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 	} {
-		client := testClient(t, testCredentials, handler)
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		ctx, cancel := context.WithCancel(t.Context())
+		client := testClient(t, testCredentials, func(w http.ResponseWriter, r *http.Request) {
+			// What is cut off or given up before it came whole was not taken.
+			if content, err := io.ReadAll(r.Body); err != nil || len(content) == 0 {
+				t.Errorf("%s: a call of %d bytes, %v", name, len(content), err)
+			}
+			if name == "hang" {
+				cancel() // nobody waits any longer
+			}
+			handler(w, r)
+		})
 		_, err := client.Upload(ctx, two())
 		cancel()
 		if failed, ok := errors.AsType[*partner.Error](err); !ok || failed.Class != partner.Unknown {
