@@ -153,8 +153,7 @@ func TestAnswers(t *testing.T) {
 
 func TestErrorsNameWhatIsMissingAndNoSecret(t *testing.T) {
 	base, _ := ingest(t, 200, "")
-	gone := httptest.NewServer(nil)
-	gone.Close()
+	const gone = "http://127.0.0.1:1" // a port that was closed just now may be somebody else's in a moment
 	tests := map[string]struct {
 		base    string
 		secrets sender.Secrets
@@ -167,7 +166,7 @@ func TestErrorsNameWhatIsMissingAndNoSecret(t *testing.T) {
 		"half a pair":          {base, sender.Secrets{Mall: "hush="}, sender.Push{Source: order.Mall}, "MALL_APPS: the first entry is not name=secret"},
 		"no source":            {base, secrets, sender.Push{}, "unknown source"},
 		"a form of no object":  {base, secrets, sender.Push{Source: order.ICBU, Body: []byte(`[]`), Form: true}, "JSON object"},
-		"ingest away":          {gone.URL, sender.Secrets{Procurement: "hush"}, sender.Push{Source: order.Procurement}, "connection refused"},
+		"ingest away":          {gone, sender.Secrets{Procurement: "hush"}, sender.Push{Source: order.Procurement}, "connection refused"},
 		"an address that none": {"http://%zz", sender.Secrets{Procurement: "hush"}, sender.Push{Source: order.Procurement}, "not a usable address"},
 	}
 	for name, tt := range tests {
