@@ -67,7 +67,7 @@ func TestWhatALateCallOverwroteIsSentAgain(t *testing.T) {
 	url := migrated(t)
 	s := newStand(t, url, "a")
 	late(t, url, s, "P1")
-	if kept := requests(t, url); len(kept) != 1 || strings.Contains(kept[0], "B of") {
+	if kept := requests(t, url); len(kept) != 1 || strings.Contains(kept[0], "B of P1") {
 		t.Fatalf("kept in the ledger: %q", kept)
 	}
 	mendUntil(t, url, s, allMended)
