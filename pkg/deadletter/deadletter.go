@@ -3,6 +3,7 @@
 package deadletter
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -33,6 +34,8 @@ const (
 	prefix          = "dlq-"
 	maxText         = 512
 )
+
+var errYear = errors.New("the year has not four digits")
 
 // Letter is a failed record with its cause.
 type Letter struct {
@@ -106,10 +109,10 @@ func Parse(m event.Message) (Letter, error) {
 	partition, errs[0] = strconv.ParseInt(m.Header(headerPartition), 10, 32)
 	l.Origin.Partition = int32(partition)
 	l.Origin.Offset, errs[1] = strconv.ParseInt(m.Header(headerOffset), 10, 64)
-	l.Origin.Timestamp, errs[2] = time.Parse(time.RFC3339Nano, m.Header(headerTimestamp))
+	l.Origin.Timestamp, errs[2] = parseStamp(m.Header(headerTimestamp))
 	l.Attempts, errs[3] = strconv.Atoi(m.Header(headerAttempts))
-	l.First, errs[4] = time.Parse(time.RFC3339Nano, m.Header(headerFirst))
-	l.Last, errs[5] = time.Parse(time.RFC3339Nano, m.Header(headerLast))
+	l.First, errs[4] = parseStamp(m.Header(headerFirst))
+	l.Last, errs[5] = parseStamp(m.Header(headerLast))
 	l.Replays, errs[6] = strconv.Atoi(m.Header(headerReplays))
 	for _, err := range errs {
 		if err != nil {
@@ -139,7 +142,7 @@ func Origin(m event.Message) (topic string, partition int32, offset int64, at ti
 	topic = m.Header(headerTopic)
 	p, errP := strconv.ParseInt(m.Header(headerPartition), 10, 32)
 	offset, errO := strconv.ParseInt(m.Header(headerOffset), 10, 64)
-	at, errT := time.Parse(time.RFC3339Nano, m.Header(headerTimestamp))
+	at, errT := parseStamp(m.Header(headerTimestamp))
 	replays, errR := strconv.Atoi(m.Header(headerReplays))
 	if topic == "" || errP != nil || errO != nil || errT != nil || errR != nil {
 		return m.Topic, m.Partition, m.Offset, m.Timestamp, 0
@@ -148,6 +151,16 @@ func Origin(m event.Message) (topic string, partition int32, offset int64, at ti
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+// parseStamp reads what stamp writes. At the ends of the four-digit years a zone may make a time readable that could not be
+// written again: in UTC its year is -1 or 10000.
+func parseStamp(text string) (time.Time, error) {
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if year := at.UTC().Year(); err == nil && (year < 0 || year > 9999) {
+		return time.Time{}, errYear
+	}
+	return at, err
+}
 
 // bound keeps a header short and printable: PostgreSQL takes no NUL, and a terminal no control characters.
 func bound(text string) string {

@@ -132,6 +132,13 @@ func TestParseRefusesWhatWrapNeverWrote(t *testing.T) {
 			t.Errorf("a letter without %s was read", name)
 		}
 	}
+	for _, stamp := range []string{"9999-12-31T23:59:59-00:01", "0000-01-01T00:00:00+00:01"} { // could not be written again
+		m := good
+		m.SetHeader("dlq-last-failure", stamp)
+		if _, err := deadletter.Parse(m); err == nil {
+			t.Errorf("a letter of %s was read", stamp)
+		}
+	}
 	m := good
 	m.SetHeader("dlq-attempts", "secret")
 	if _, err := deadletter.Parse(m); err == nil || strings.Contains(err.Error(), "secret") {
@@ -143,6 +150,7 @@ func TestParseRefusesWhatWrapNeverWrote(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	good := deadletter.Wrap(deadletter.Letter{Origin: event.Message{Topic: "t.v1", Key: "k"}, Stage: "s", Code: "c"})
 	f.Add([]byte(good.Header("dlq-origin-timestamp")), []byte("7"), []byte("x"), []byte("value"))
+	f.Add([]byte("9999-12-31T23:59:59-00:01"), []byte("7"), []byte("x"), []byte("value"))
 	f.Fuzz(func(t *testing.T, stamp, number, text, value []byte) {
 		m := good
 		m.Value = value
