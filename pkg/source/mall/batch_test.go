@@ -110,6 +110,11 @@ func TestShiftDatesTouchesNothingElse(t *testing.T) {
 	if got, err := mall.ShiftDates([]byte(escaped), receivedAt); err != nil || string(got) != escaped {
 		t.Errorf("%s, %v", got, err)
 	}
+	ages := `[{"OrderTime":"0001-01-01 00:00:00","PayTime":"2500-01-01 00:00:00"}]` // so far back there is no year of four digits
+	want = strings.Replace(ages, "2500-01-01 00:00:00", "2026-11-19 10:00:00", 1)
+	if got, err := mall.ShiftDates([]byte(ages), receivedAt); err != nil || string(got) != want {
+		t.Errorf("%s, %v", got, err)
+	}
 	if _, err := mall.ShiftDates([]byte(`[{"PayTime":`), receivedAt); err == nil || strings.Contains(err.Error(), "PayTime") {
 		t.Errorf("no JSON: %v", err)
 	}
@@ -187,6 +192,7 @@ func FuzzSplit(f *testing.F) {
 
 func FuzzShiftDates(f *testing.F) {
 	f.Add([]byte("[" + sale + "]"))
+	f.Add([]byte(`[{"OrderTime":"0001-01-01 00:00:00","PayTime":"9999-01-01 00:00:00"}]`))
 	f.Fuzz(func(t *testing.T, args []byte) {
 		shifted, err := mall.ShiftDates(args, receivedAt)
 		if err == nil && (len(shifted) != len(args) || source.Check(args) == nil && source.Check(shifted) != nil) {

@@ -14,7 +14,7 @@ import (
 
 // ShiftDates moves every OrderTime and PayTime of a batch, or of one order, by the same span, so that the newest is a day
 // before now; an example of past years stays a valid push that way. All other bytes stay as they are, and so does a time
-// that cannot be read.
+// that cannot be read, or would come to lie before the year 0.
 func ShiftDates(args []byte, now time.Time) ([]byte, error) {
 	places, err := findTimes(args)
 	if err != nil {
@@ -27,9 +27,12 @@ func ShiftDates(args []byte, now time.Time) ([]byte, error) {
 			newest = p.at
 		}
 	}
-	span := now.Truncate(time.Second).Add(-24 * time.Hour).Sub(newest)
+	span := now.Add(-24*time.Hour).Unix() - newest.Unix() // a Duration ends at 292 years
 	for _, p := range places {
-		copy(shifted[p.offset:], p.at.Add(span).In(source.Zone).Format(source.TimeLayout))
+		text := time.Unix(p.at.Unix()+span, 0).In(source.Zone).Format(source.TimeLayout)
+		if len(text) == len(source.TimeLayout) {
+			copy(shifted[p.offset:], text)
+		}
 	}
 	return shifted, nil
 }
