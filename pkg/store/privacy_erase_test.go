@@ -284,8 +284,10 @@ func TestExpire(t *testing.T) {
 func TestExpireLocksAndPlans(t *testing.T) {
 	s := openShelf(t)
 	s.stock(600)
-	if _, err := s.conn.Exec(t.Context(), `update orders set received_at = now() - interval '1 year'`); err != nil {
-		t.Fatal(err)
+	for _, sql := range []string{`update orders set received_at = now() - interval '1 year'`, `update dead_letters set first_failed_at = now() - interval '1 day'`} {
+		if _, err := s.conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
 	}
 	tx, err := s.conn.Begin(t.Context())
 	if err != nil {
@@ -304,7 +306,7 @@ func TestExpireLocksAndPlans(t *testing.T) {
 	if expired, err := s.store.Expire(t.Context(), retention(t, "2160h"), "b", "", func(e store.Expired) { told = append(told, e.Orders) }); err != nil || expired.Orders != 600 {
 		t.Errorf("%+v %v", expired, err)
 	}
-	if !slices.Equal(told, []int{500, 600, 600, 600}) {
+	if !slices.Equal(told, []int{500, 600}) {
 		t.Errorf("told %v", told) // 600 letters stay: they are young
 	}
 	if _, err := s.conn.Exec(t.Context(), `set enable_seqscan = off`); err != nil { // the tables are small
