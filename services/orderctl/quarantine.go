@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,9 @@ func refused(ctx context.Context, choose quarantine.Choose) ([]event.Message, er
 	if err := quarantine.Read(ctx, client, choose, func(m event.Message) { found = append(found, m) }); err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(found, func(a, b event.Message) int { return b.Timestamp.Compare(a.Timestamp) })
+	slices.SortFunc(found, func(a, b event.Message) int { // those of one batch have one time
+		return cmp.Or(b.Timestamp.Compare(a.Timestamp), cmp.Compare(b.Partition, a.Partition), cmp.Compare(b.Offset, a.Offset))
+	})
 	return found, nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,15 @@ func TestQuarantine(t *testing.T) {
 	out, err := orderctl(t, "quarantine", "ls", "--limit", "3")
 	if err != nil || strings.Count(out, "bad_json") != 3 {
 		t.Errorf("%v\n%s", err, out)
+	}
+	var offsets []string
+	for line := range strings.Lines(out) {
+		if _, offset, ok := strings.Cut(strings.Fields(line)[0], "/"); ok {
+			offsets = append(offsets, offset)
+		}
+	}
+	if !slices.Equal(offsets, []string{"4", "3", "2"}) { // the newest first, though a batch has one time
+		t.Errorf("listed %v:\n%s", offsets, out)
 	}
 	number := strings.Fields(strings.Split(out, "\n")[1])[0]
 	out, err = orderctl(t, "quarantine", "show", number)
