@@ -44,7 +44,7 @@ func Addr() (string, error) {
 
 func (o *owner) next(count int) (int, error) {
 	if count < 1 || count >= block {
-		return 0, fmt.Errorf("find %d consecutive ports: 1 to %d", count, block-1)
+		return 0, fmt.Errorf("find %d consecutive free ports: 1 to %d are given at once", count, block-1)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -64,24 +64,30 @@ func (o *owner) next(count int) (int, error) {
 	return 0, errors.New("find free ports: somebody listens on all of them")
 }
 
-// turnOver goes on with a new block, or, when there are many, with the one whose ports were given out longest ago.
+// turnOver goes on with a new block or, when there are many or all have an owner, with the one whose ports were given out
+// longest ago.
 func (o *owner) turnOver() error {
 	o.used = 1
-	if len(o.bases) == most {
-		o.turn = (o.turn + 1) % most
-		return nil
-	}
-	for n := range blocks {
-		base := lowest + (o.start+len(o.bases)+n)%blocks*block
-		claim, err := net.Listen("tcp", address(base))
-		if err != nil {
-			continue
-		}
-		o.claims, o.bases = append(o.claims, claim), append(o.bases, base)
+	if len(o.bases) < most && o.claim() {
 		o.turn = len(o.bases) - 1
 		return nil
 	}
-	return errors.New("find free ports: every block has an owner")
+	if len(o.bases) == 0 {
+		return errors.New("find free ports: every block has an owner")
+	}
+	o.turn = (o.turn + 1) % len(o.bases)
+	return nil
+}
+
+func (o *owner) claim() bool {
+	for n := range blocks {
+		base := lowest + (o.start+len(o.bases)+n)%blocks*block
+		if claim, err := net.Listen("tcp", address(base)); err == nil {
+			o.claims, o.bases = append(o.claims, claim), append(o.bases, base)
+			return true
+		}
+	}
+	return false
 }
 
 func free(first, count int) bool {

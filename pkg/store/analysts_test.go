@@ -105,10 +105,13 @@ func TestAddAnalystWhereTheOwnerIsNoSuperuser(t *testing.T) {
 	// The server counts a session until its process has ended, which it does a moment after its client has gone: those from
 	// above may still stand in the way of the first ones here.
 	sessions := 0
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
 	for late := time.Now().Add(bustest.Patience); sessions < 10; {
 		conn, err := pgx.Connect(t.Context(), ann)
 		if refusal, ok := errors.AsType[*pgconn.PgError](err); ok && refusal.Code == "53300" {
 			if sessions < 5 && time.Now().Before(late) {
+				<-tick.C
 				continue
 			}
 			break
