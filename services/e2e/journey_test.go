@@ -47,15 +47,11 @@ func refusedPushes(t *testing.T, s *stack) {
 		query.Set("sign", spiSign(secret, query, []byte(body)))
 		return icbuURL + query.Encode()
 	}
-	// What is kept in quarantine is in Kafka before the answer too.
-	post := func(url, contentType string, body []byte) answer {
-		return s.sentUntilTaken(1, func() answer { return s.post(url, contentType, nil, body) })
-	}
-	postICBU := func(url, body string) answer { return post(url, "application/json", []byte(body)) }
+	postICBU := func(url, body string) answer { return s.postUntilTaken(url, "application/json", nil, []byte(body)) }
 	postMall := func(change func(map[string][]string)) answer {
 		form := mallForm(args, time.Now())
 		change(form)
-		return post(mallURL, "application/x-www-form-urlencoded", []byte(form.Encode()))
+		return s.postUntilTaken(mallURL, "application/x-www-form-urlencoded", nil, []byte(form.Encode()))
 	}
 	postProcurement := func(body []byte) answer {
 		return s.sentUntilTaken(1, func() answer { return s.pushProcurement(body) })
@@ -90,13 +86,13 @@ func refusedPushes(t *testing.T, s *stack) {
 		{"icbu, no order number", postICBU(signed(icbuSecret, now, `{"action":1}`), `{"action":1}`), func(a answer) bool {
 			return unreadable(a) && a.field(t, "resp_code") == "missing-order-no"
 		}},
-		{"procurement, wrong token", post(s.ingest+"/fenbeitong/another/procurement-orders", "application/json", []byte("{}")), status(404)},
+		{"procurement, wrong token", s.postUntilTaken(s.ingest+"/fenbeitong/another/procurement-orders", "application/json", nil, []byte("{}")), status(404)},
 		{"procurement, empty", postProcurement(nil), status(200)},
 		{"mall, wrongly signed", postMall(func(f map[string][]string) { f["Sign"] = []string{strings.Repeat("0", 40)} }), ezr(405)},
 		{"mall, unsigned", postMall(func(f map[string][]string) { delete(f, "Sign") }), ezr(405)},
 		{"mall, stale", func() answer {
 			form := mallForm(args, now.Add(-time.Hour))
-			return post(mallURL, "application/x-www-form-urlencoded", []byte(form.Encode()))
+			return s.postUntilTaken(mallURL, "application/x-www-form-urlencoded", nil, []byte(form.Encode()))
 		}(), ezr(308)},
 		{"mall, no JSON", postMall(func(f map[string][]string) { f["Args"] = []string{"[{"} }), ezr(303)},
 		{"mall, empty", postMall(func(f map[string][]string) { f["Args"] = []string{"[]"} }), ezr(307)},
@@ -261,9 +257,7 @@ func largestBody(t *testing.T, s *stack) {
 	if len(args) != limit {
 		t.Fatalf("the mall push has %d bytes", len(args))
 	}
-	s.accepted("mall", s.sentUntilTaken(1, func() answer {
-		return s.post(s.ingest+"/api/morder/thirdOrdAdd?"+query.Encode(), "application/json", nil, args)
-	}))
+	s.accepted("mall", s.postUntilTaken(s.ingest+"/api/morder/thirdOrdAdd?"+query.Encode(), "application/json", nil, args))
 
 	s.waitFinal(patience, []pushed{icbu, procurement, mall})
 	s.deliveredOnce([]pushed{icbu, mall})

@@ -65,7 +65,7 @@ func (s *stack) post(url, contentType string, header http.Header, body []byte) a
 }
 
 // sentUntilTaken pushes so many orders as a sender does: one that is told to come again because Kafka was too slow pushes the same
-// once more. What it was told so of may be in Kafka all the same, and is counted.
+// once more. The former push may be in Kafka all the same: its orders are counted.
 func (s *stack) sentUntilTaken(orders int, push func() answer) (a answer) {
 	s.t.Helper()
 	for late := time.Now().Add(patience); ; <-time.After(time.Second) {
@@ -75,6 +75,13 @@ func (s *stack) sentUntilTaken(orders int, push func() answer) (a answer) {
 		}
 		s.again.Add(int64(orders))
 	}
+}
+
+// postUntilTaken is post as a sender of one order does it. What is refused may have to wait for Kafka, too: quarantine keeps it
+// before the answer.
+func (s *stack) postUntilTaken(url, contentType string, header http.Header, body []byte) answer {
+	s.t.Helper()
+	return s.sentUntilTaken(1, func() answer { return s.post(url, contentType, header, body) })
 }
 
 func tryPost(ctx context.Context, url, contentType string, header http.Header, body []byte) (answer, error) {

@@ -24,15 +24,12 @@ func TestPublishedVectors(t *testing.T) {
 		}
 		return s.ingest + "/icbu/okki/orders?" + query.Encode()
 	}
-	post := func(url, contentType string, header http.Header, body []byte) answer {
-		return s.sentUntilTaken(1, func() answer { return s.post(url, contentType, header, body) })
-	}
 	const body = `{"action":"1","ali_order_no":"P0001","amount":"100.00"}`
-	s.accepted("icbu", post(spi("8CD0C160EF8FC5F13472EE14D987E37A"), "application/json", nil, []byte(body)))
+	s.accepted("icbu", s.postUntilTaken(spi("8CD0C160EF8FC5F13472EE14D987E37A"), "application/json", nil, []byte(body)))
 	traced := http.Header{"X-Trace": {"abc"}, "Top-Sign-List": {"X-Trace"}}
-	s.accepted("icbu", post(spi("50F55E4E61008D284A123DEFCD3E0C20"), "application/json", traced, []byte(body)))
+	s.accepted("icbu", s.postUntilTaken(spi("50F55E4E61008D284A123DEFCD3E0C20"), "application/json", traced, []byte(body)))
 	// The third one names no order: its signature holds, and it is told what is missing.
-	unnamed := post(spi("1F465859BEF7D41D6454E73A8B760188"), "application/json", nil, []byte(`{"action":"1","product_name":"小满"}`))
+	unnamed := s.postUntilTaken(spi("1F465859BEF7D41D6454E73A8B760188"), "application/json", nil, []byte(`{"action":"1","product_name":"小满"}`))
 	if unnamed.Status != 200 || unnamed.field(t, "resp_code") != "missing-order-no" {
 		t.Errorf("SPI vector without an order number: %v", unnamed)
 	}
@@ -42,7 +39,7 @@ func TestPublishedVectors(t *testing.T) {
 		"AppId": {"EZP"}, "Timestamp": {"20150701093010"}, "AppSystem": {"e2e"}, "Args": {string(batch([]pushed{mall}))},
 		"Sign": {"657D0E34AD7B342F888CA3856F207F35CF2622A8"},
 	}
-	s.accepted("mall", post(s.ingest+"/api/morder/thirdOrdAdd", "application/x-www-form-urlencoded", nil, []byte(form.Encode())))
+	s.accepted("mall", s.postUntilTaken(s.ingest+"/api/morder/thirdOrdAdd", "application/x-www-form-urlencoded", nil, []byte(form.Encode())))
 
 	orders := []pushed{{source: "icbu", number: "P0001", key: "icbu:P0001", total: "100.00"}, mall}
 	s.waitFinal(patience, orders)
